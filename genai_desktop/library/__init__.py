@@ -1,0 +1,1 @@
+"""What we have: files and records on disk, and where they come from. No Qt."""
