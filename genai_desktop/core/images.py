@@ -150,6 +150,7 @@ class HandoffReport:
     seconds_suspend: float = 0.0
     seconds_resume: float = 0.0
     restored_tokens: int | None = None  # tokens the server read back from the saved slot
+    cached_tokens: int | None = None  # of the next turn's prompt, what the server still knew; None before it
     error: str = ""
 
 

@@ -59,8 +59,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX messages_by_parent ON messages (conversation_id, parent_id);
     CREATE INDEX messages_unfinished ON messages (state) WHERE state IN ('streaming', 'waiting');
-    CREATE TABLE message_parts (             -- a reply while it streams: appended to, folded into messages
-    at its end
+    CREATE TABLE message_parts (             -- a reply while it streams: appended to, then folded into it
         seq INTEGER PRIMARY KEY,
         message_id TEXT NOT NULL REFERENCES messages (id) ON DELETE CASCADE,
         content TEXT NOT NULL,
@@ -76,8 +75,8 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER messages_fts_delete AFTER DELETE ON messages BEGIN
         INSERT INTO messages_fts (messages_fts, rowid, content) VALUES ('delete', old.seq, old.content);
     END;
-    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content ON messages WHEN old.content IS NOT
-    new.content BEGIN
+    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content ON messages 
+    WHEN old.content IS NOT new.content BEGIN
         INSERT INTO messages_fts (messages_fts, rowid, content) VALUES ('delete', old.seq, old.content);
         INSERT INTO messages_fts (rowid, content) VALUES (new.seq, new.content);
     END;
@@ -102,6 +101,7 @@ MIGRATIONS: tuple[str, ...] = (
         config TEXT NOT NULL,
         state TEXT NOT NULL,
         error TEXT NOT NULL DEFAULT '{}',
+        owner TEXT NOT NULL DEFAULT '',      -- the process whose queue it is in
         created_at REAL NOT NULL
     );
 

@@ -1,0 +1,117 @@
+"""The asynchronous face of transfers: each runs in a thread of its own and ends with its task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from genai_desktop.core.errors import OfflineError
+from genai_desktop.core.jobs import Progress
+from genai_desktop.library.disk import Disk
+from genai_desktop.library.threads import in_thread, to_loop
+from genai_desktop.library.transfer.policy import TransferPolicy, TransferRequest, TransferResult
+from genai_desktop.library.transfer.web import (
+    ClientFactory,
+    RemoteFile,
+    Stop,
+    Web,
+    check_address,
+    default_client,
+)
+from genai_desktop.library.transfer.worker import Worker
+
+
+def _not_offline() -> bool:
+    return False
+
+
+class TransferEngine:
+    """Fetches files: resumable after a cancel, a crash or a power cut, checked while they arrive.
+
+    disk, client_factory and policy are seams. is_offline: asked before every transfer.
+    """
+
+    def __init__(
+        self,
+        *,
+        disk: Disk | None = None,
+        client_factory: ClientFactory = default_client,
+        policy: TransferPolicy | None = None,
+        is_offline: Callable[[], bool] = _not_offline,
+    ) -> None:
+        self._disk = disk or Disk()
+        self._factory = client_factory
+        self._policy = policy or TransferPolicy()
+        self.is_offline = is_offline
+
+    async def resolve(self, request: TransferRequest) -> RemoteFile:
+        """Size, digest and first bytes of a remote file, without storing anything.
+
+        Raises OfflineError, InvalidInputError (address), DownloadError, ModelFileError (by `request.check`).
+        """
+        self._refuse_offline(request.url)
+        stop = Stop()
+
+        def work() -> RemoteFile:
+            worker = self._worker(request, stop, _ignore, None)
+            try:
+                return worker.look()
+            finally:
+                worker.close()
+
+        return await in_thread(work, stop=stop.set, name="transfer resolve")
+
+    async def fetch(
+        self,
+        request: TransferRequest,
+        on_progress: Callable[[Progress], None] | None = None,
+        *,
+        remote: RemoteFile | None = None,
+    ) -> TransferResult:
+        """Download to `request.dest`. remote: what `resolve` told a moment ago, to save asking again.
+
+        on_progress is called in the loop's thread, about ten times a second. Cancelling the task leaves a
+        resumable part behind. Raises OfflineError, InvalidInputError, DownloadError, ChecksumError,
+        StorageError, BusyError, and what `request.check` raises.
+        """
+        self._refuse_offline(request.url)
+        stop = Stop()
+        report = to_loop(on_progress) if on_progress is not None else _ignore
+
+        def work() -> TransferResult:
+            worker = self._worker(request, stop, report, remote)
+            try:
+                return worker.run()
+            finally:
+                worker.close()
+
+        return await in_thread(work, stop=stop.set, name=f"transfer {request.dest.name[:40]}")
+
+    def _refuse_offline(self, url: str) -> None:
+        if self.is_offline():
+            raise OfflineError(
+                "The offline switch is on: nothing is downloaded.",
+                remedy="Turn it off in the settings, or start without --offline.",
+            )
+        check_address(url)
+
+    def _worker(
+        self,
+        request: TransferRequest,
+        stop: Stop,
+        report: Callable[[Progress], None],
+        remote: RemoteFile | None,
+    ) -> Worker:
+        web = Web(request.url, request.headers, self._policy, self._factory, stop)
+        return Worker(
+            request,
+            policy=self._policy,
+            disk=self._disk,
+            web=web,
+            stop=stop,
+            on_progress=report,
+            remote=remote,
+        )
+
+
+def _ignore(_: Progress) -> None:
+    pass

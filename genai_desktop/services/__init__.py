@@ -1,0 +1,1 @@
+"""What we do: use cases; the only owners of mutable state. No Qt."""

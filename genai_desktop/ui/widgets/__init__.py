@@ -1,0 +1,1 @@
+"""The widget kit: everything here is drawn from the theme and knows no facade."""

@@ -1,0 +1,20 @@
+"""A process that downloads one file, to be killed: `python -m tests.fakes.fetch_driver URL DEST`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from genai_desktop.library.transfer import TransferEngine, TransferPolicy, TransferRequest
+
+
+def main() -> None:
+    url, dest = sys.argv[1:3]
+    policy = TransferPolicy(journal_seconds=0.05)
+    result = asyncio.run(TransferEngine(policy=policy).fetch(TransferRequest(url, Path(dest))))
+    print(result.sha256, result.resumed_from, flush=True)
+
+
+if __name__ == "__main__":
+    main()
