@@ -45,7 +45,8 @@ def _curl(url: str, key: str) -> dict[str, float]:
     headers = ["-H", f"Authorization: Bearer {key}"]
     body = {
         "messages": [{"role": "user", "content": PROMPT}], "stream": True, "temperature": 0.0,
-        "max_tokens": TOKENS, "seed": 1, "cache_prompt": True, "id_slot": 0, "stream_options": {"include_usage": True},
+        "max_tokens": TOKENS, "seed": 1, "cache_prompt": True, "id_slot": 0,
+        "stream_options": {"include_usage": True},
     }  # fmt: skip
     begun = time.perf_counter()
     process = subprocess.Popen(

@@ -1,6 +1,6 @@
 """`genai-desktop` and `python -m genai_desktop`: the window; with a sub-command, the command line.
 
-The same executable also starts the embedded engines, as child processes (a frozen build has no second interpreter).
+The same executable also starts the embedded engines, as children: a frozen build has no other interpreter.
 """
 
 from __future__ import annotations

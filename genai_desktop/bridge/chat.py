@@ -18,6 +18,7 @@ class ChatFacade(Facade):
 
     conversations_changed = Signal(object)  # tuple[ConversationSummary, ...], pinned first, newest first
     conversation_opened = Signal(object)  # Conversation
+    branch_changed = Signal(object)  # Conversation: other messages are visible now (regenerated, edited)
     message_changed = Signal(object)  # ChatMessage: new, or its state or whole text changed
     delta_received = Signal(object)  # ChatDelta
     state_changed = Signal(object)  # ChatQueueState
@@ -28,6 +29,7 @@ class ChatFacade(Facade):
 
     def attach(self, genai: GenAI) -> None:
         genai.conversations.on("list_changed", self.conversations_changed.emit)
+        genai.conversations.on("conversation_changed", self.branch_changed.emit)
         genai.conversations.on("message_changed", self.message_changed.emit)
         genai.conversations.on("delta", self.delta_received.emit)
         genai.conversations.on("state_changed", self.state_changed.emit)

@@ -49,7 +49,7 @@ class ImagesFacade(Facade):
 
         Refused -> failed("generate").
         """
-        self._run("generate", lambda genai: genai.diffusion.enqueue(config))
+        self._run("generate", lambda genai: genai.enqueue_image(config))
 
     @Slot(str)
     def cancel(self, job_id: str = "") -> None:

@@ -180,8 +180,18 @@ class ServiceThread(QThread):
             if self._genai is not None:
                 self._genai.kill_children()
         finally:
+            await _cancel_rest()
             loop = asyncio.get_running_loop()
             loop.call_soon(loop.stop)
+
+
+async def _cancel_rest() -> None:
+    """No task may be destroyed while it waits: its `finally` would never run."""
+    rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in rest:
+        task.cancel()
+    if rest:
+        await asyncio.wait(rest, timeout=1.0)
 
 
 def _report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

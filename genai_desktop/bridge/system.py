@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 from PySide6.QtCore import Signal, Slot
 
 from genai_desktop.bridge.facade import Facade
 
 if TYPE_CHECKING:
+    from genai_desktop.core.builds import EngineName
     from genai_desktop.services.genai import GenAI
 
 
@@ -36,7 +38,7 @@ class SystemFacade(Facade):
         genai.engines.on("changed", self.engines_changed.emit)
         for name, server in (("llama", genai.llama), ("diffusion", genai.diffusion)):
             server.on("changed", self.server_changed.emit)
-            batcher = Batcher(lambda entries, name=name: self.log_appended.emit(name, entries), interval=0.1)
+            batcher = Batcher(partial(self.log_appended.emit, name), interval=0.1)
             server.on("log", batcher.add)
             self.server_changed.emit(server.get_info())
         if genai.recovery:
@@ -75,12 +77,17 @@ class SystemFacade(Facade):
             self.engine_busy.emit(engine, False)
             self.failed.emit(failure)
 
-        self._run("test-engine", lambda genai: genai.engines.test(engine, build or None), finish, fail)
+        self._run(
+            "test-engine",
+            lambda genai: genai.engines.test(cast("EngineName", engine), build or None),
+            finish,
+            fail,
+        )
 
     @Slot(str, str)
     def use_engine(self, engine: str, build_or_path: str) -> None:
         """Switch to "embedded" or to a binary by path -> engines_changed."""
-        self._run("use-engine", lambda genai: genai.engines.use(engine, build_or_path))
+        self._run("use-engine", lambda genai: genai.engines.use(cast("EngineName", engine), build_or_path))
 
     @Slot(str, str)
     def start_server(self, name: str, model_id: str = "") -> None:

@@ -95,7 +95,7 @@ async def _download(genai: GenAI, options: argparse.Namespace, output: Output) -
             total=None if progress.total is None else int(progress.total),
             speed=progress.speed,
             eta=progress.eta,
-            component=progress.phase,
+            component=progress.component,
         )
         speed = f"{progress.speed / 1e6:.1f} MB/s" if progress.speed else ""
         output.progress("Downloading", progress.fraction, f"{size(progress.done)} {speed}")

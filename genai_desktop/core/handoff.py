@@ -40,6 +40,10 @@ class SavedLlmState:
     engine: str = ""
     model_name: str = ""
 
+    @property
+    def model_id(self) -> str:
+        return self.config.model_id
+
     def to_mapping(self) -> dict[str, Any]:
         """Plain values for a file."""
         return asdict(self)

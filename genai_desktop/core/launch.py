@@ -70,6 +70,8 @@ def build_llama_argv(
         (("--alias", "-a"), _alias(config.alias or alias)),
         (("--slot-save-path",), slot_dir),
         (("--log-colors",), "off"),
+        # a reply's connection is looked at once per ping: with the default of 30 s a stop may wait that long
+        (("--sse-ping-interval",), 2),
         (("-lv", "--verbosity", "--log-verbosity"), 4),
         # a page in a browser has nothing to ask here; .invalid can never be anybody's origin
         (("--cors-origins",), "https://genai-desktop.invalid"),

@@ -28,7 +28,7 @@ _LONGEST_PROMPT = 24_000 if sys.platform == "win32" else 120_000
 _VAE_BYTES_PER_PIXEL = 6_700  # compute buffer of an untiled decode, measured on SD and Flux VAEs (f32)
 _TEXT_ROLES = (ComponentRole.CLIP_L, ComponentRole.CLIP_G, ComponentRole.T5XXL, ComponentRole.LLM)
 # Families whose pictures must be a multiple of 16; the rest needs 8.
-_SIXTEENS = ("flux2", "flux.2", "ernie", "lens", "ideogram", "mage", "wan", "hunyuan", "krea")
+_SIXTEENS = ("flux2", "ernie", "lens", "ideogram", "mage", "wan", "hunyuan", "krea")
 
 
 @dataclass(frozen=True)
@@ -170,8 +170,8 @@ def relieved(options: SdOptions, config: DiffusionServerConfig, *, has_gpu: bool
 
 def size_multiple(model: ModelInfo) -> int:
     """What width and height must be a multiple of."""
-    name = f"{model.architecture} {model.family} {model.name}".lower().replace(" ", "")
-    return 16 if any(family in name for family in _SIXTEENS) else 8
+    names = (model.architecture.lower().replace(".", ""), model.family.lower().replace(".", ""))
+    return 16 if any(name.startswith(_SIXTEENS) for name in names) else 8
 
 
 def aligned_size(config: ImageGenerationConfig, model: ModelInfo) -> tuple[int, int]:

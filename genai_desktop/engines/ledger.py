@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import secrets
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -167,7 +168,7 @@ def _kill_tree(pid: int) -> list[psutil.Process]:
         family = [process, *process.children(recursive=True)]
     except psutil.Error:
         return []
-    if os.name == "posix":
+    if sys.platform != "win32":
         with contextlib.suppress(OSError):
             if os.getpgid(pid) == pid:
                 binding.kill_group(pid)

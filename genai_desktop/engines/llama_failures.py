@@ -10,7 +10,7 @@ import re
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from genai_desktop.core.errors import (
     ConfigurationError,
@@ -22,6 +22,7 @@ from genai_desktop.core.errors import (
     ServerError,
     StorageError,
 )
+from genai_desktop.core.gguf_reader import read_gguf_header
 from genai_desktop.engines.driver import Failure
 from genai_desktop.engines.process import ExitStatus
 
@@ -246,6 +247,30 @@ def classify(status: ExitStatus, lines: Sequence[str], *, model: str, is_loaded:
         return Failure(error, is_retryable_at_once=True)
     is_engine = isinstance(error, EngineError) and error.code not in _NOT_FINAL
     return Failure(error, is_final=is_engine or (not is_loaded and error.code not in _TRANSIENT))
+
+
+UNEXPLAINED = ("SERVER_EXITED", "MODEL_NOT_LOADED")
+_CODES_BY_KIND = {"truncated": "MODEL_TRUNCATED", "damaged": "MODEL_DAMAGED"}
+
+
+def damage_of(path: str) -> ModelFileError | None:
+    """What is wrong with a model file by its own header, for when the engine died before saying so. Blocking.
+
+    llama.cpp writes its log in a thread of its own, and the last lines may be lost when the process ends.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            read_gguf_header(file, file_size=Path(path).stat().st_size)
+    except ModelFileError as error:
+        error.code = _CODES_BY_KIND.get(str(error.details.get("kind")), "NOT_A_MODEL")
+        return error
+    except OSError as error:
+        return ModelFileError(
+            f"The model file {path} cannot be read: {error.strerror}.",
+            code="MODEL_UNREADABLE",
+            remedy="Check the permissions of the file and the drive it is on.",
+        )
+    return None
 
 
 def _first(rules: Sequence[tuple[re.Pattern[str], _Make]], text: str, model: str) -> GenaiError | None:

@@ -18,7 +18,7 @@ from genai_desktop.engines.clock import Clock
 from genai_desktop.engines.driver import Failure, Heard, Launch
 from genai_desktop.engines.environment import clean_environment
 from genai_desktop.engines.health import LlamaProbe, effective_from_props
-from genai_desktop.engines.llama_failures import classify
+from genai_desktop.engines.llama_failures import UNEXPLAINED, classify, damage_of
 from genai_desktop.engines.llama_log import LlamaLog
 from genai_desktop.engines.ports import free_port, is_free, port_in_use
 from genai_desktop.engines.process import ChildProcess, ExitStatus, LaunchSpec
@@ -242,6 +242,10 @@ class LlamaServer:
     async def explain(self, status: ExitStatus, lines: Sequence[str]) -> Failure:
         model = self.plan.model.path if self.plan is not None else ""
         failure = classify(status, lines, model=model, is_loaded=self._is_loaded)
+        if failure.error.code in UNEXPLAINED and not self._is_loaded and model:
+            damage = await asyncio.to_thread(damage_of, model)
+            if damage is not None:
+                return Failure(damage, is_final=True)
         if not failure.is_retryable_at_once:
             return failure
         config = self.plan.config if self.plan is not None else None

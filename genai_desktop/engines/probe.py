@@ -56,7 +56,7 @@ class Device:
         return not is_software and not self.name.upper().startswith("CPU")
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.description})"
+        return f"{self.name}: {self.description}"
 
 
 @dataclass(frozen=True)

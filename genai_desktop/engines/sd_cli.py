@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 
 STALL_SECONDS = 600.0  # no output and no processor time for so long: it hangs
 _KEPT_LINES = 400
+_LONG_PROMPT = 10_000
 _DISK_MARGIN = 32 * 1024**2
 FOLDER_PREFIX = "image-"
 
@@ -83,18 +84,26 @@ class SdListener:
 async def job_folder(parent: Path) -> AsyncIterator[Path]:
     """A fresh folder, gone afterwards whatever happened. Raises StorageError when it cannot be made."""
     folder = parent / f"{FOLDER_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+    making = asyncio.ensure_future(asyncio.to_thread(folder.mkdir, parents=True))
+
+    async def remove() -> None:
+        await asyncio.wait({making})  # cancelled while it was being made, it would appear afterwards
+        if making.cancelled() or making.exception() is not None:
+            return
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
     try:
-        await asyncio.to_thread(folder.mkdir, parents=True)
-    except OSError as error:
-        raise StorageError(
-            f"The folder for pictures in progress cannot be made in {parent}: {error.strerror or error}.",
-            remedy="Free some disk space or check the permissions of the data folder.",
-        ) from error
-    try:
+        try:
+            await asyncio.shield(making)
+        except OSError as error:
+            raise StorageError(
+                f"The folder for pictures in progress cannot be made in {parent}: {error.strerror or error}.",
+                remedy="Free some disk space or check the permissions of the data folder.",
+            ) from error
         yield folder
     finally:
-        # a second cancellation must not leave it behind: the thread goes on
-        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        # a second cancellation must not leave it behind: the removing goes on
+        await asyncio.shield(asyncio.ensure_future(remove()))
 
 
 def sweep_folders(parent: Path) -> int:
@@ -122,6 +131,7 @@ async def run_sd(
     before anything is started. Cancelling kills the process and its group: nothing of it runs afterwards.
     """
     await asyncio.to_thread(_check_before, run)
+    run = _with_absolute_paths(run)
     prompt_file = await asyncio.to_thread(_write_prompt, run) if is_long_prompt(run.config) else ""
     argv = (
         *run.command.argv,
@@ -146,7 +156,11 @@ async def run_sd(
     status = await _supervise(launcher, spec, reader, stall_seconds)
     seconds = clock() - started
     if not status.is_success:
-        raise classify_failure(status.code, status.signal, reader.lines)
+        error = classify_failure(status.code, status.signal, reader.lines)
+        if error.code == "ENGINE_CRASHED" and len(run.config.prompt) > _LONG_PROMPT:
+            # the tokenizer of the engine recurses over the prompt
+            error.remedy = "Shorten the prompt: the image engine cannot read one of this length."
+        raise error
     files, rejected = await asyncio.to_thread(_collect, run)
     if not files:
         error = classify_failure(0, None, reader.lines)
@@ -271,6 +285,13 @@ def _processor_seconds(pid: int) -> float:
                 times = member.cpu_times()
                 total += times.user + times.system
     return total
+
+
+def _with_absolute_paths(run: SdRun) -> SdRun:
+    """The engine runs in another folder than we do."""
+    if not run.config.init_image:
+        return run
+    return replace(run, config=replace(run.config, init_image=str(Path(run.config.init_image).absolute())))
 
 
 def _check_before(run: SdRun) -> None:

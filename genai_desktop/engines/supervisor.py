@@ -109,7 +109,7 @@ class Supervisor:
             self._ended(task)
 
     def begin(self, driver: ServerDriver, snapshot: Mapping[str, Any]) -> None:
-        """Start without waiting. snapshot: what is known of it already. Raises BusyError when one is active."""
+        """Start without waiting. snapshot: what is known already. Raises BusyError when one is active."""
         if self._task is not None:
             status = self._info.status
             raise BusyError(f"The {self._name} server is already {status}.", remedy="Stop it first.")
@@ -121,19 +121,21 @@ class Supervisor:
         self._task.add_done_callback(self._ended)
 
     async def wait_started(self) -> ServerInfo:
-        """The snapshot of the running server, once it runs. Cancelling the caller stops the server again.
+        """The snapshot of the running server, once it runs, be it after a restart.
 
-        Raises what made the start fail, or CancelledError (ours) when `stop` came first.
+        Cancelling the caller before that stops the server. Raises what made the start, or the last restart,
+        fail, or CancelledError (ours) when `stop` came first.
         """
         started = self._started
         if started is None:
             raise ServerError(f"The {self._name} server is not running.", code="NOT_RUNNING")
         try:
-            return await asyncio.shield(started)
+            await asyncio.shield(started)
         except asyncio.CancelledError:
             if not started.done():
                 await self.stop()
             raise
+        return self._info
 
     async def stop(self, grace: float | None = None) -> None:
         """Ask, wait, kill. Returns when nothing runs any more. A second call joins; grace 0 kills."""
@@ -162,24 +164,26 @@ class Supervisor:
 
     async def _run(self, driver: ServerDriver) -> None:
         used = quick = 0
+        has_served = False
         while True:
             began = self._clock.monotonic()
             failure = await self._one_process(driver)
-            has_served = self._started is not None and self._started.done()
+            has_served = has_served or (self._started is not None and self._started.done())
             if not has_served:
                 quick += 1
                 if failure.is_retryable_at_once and quick <= QUICK_RETRIES:
                     continue
-                self._crash(failure, None, has_served=False)
-                self._fail_start(failure.error)
+                self._give_up(failure, is_crash=self._info.pid is not None)
                 return
             if self._clock.monotonic() - began >= self._policy.refill_after:
                 used = 0
             if failure.is_final or used >= len(self._policy.delays):
-                self._crash(failure, None)
+                self._give_up(failure)
                 return
             delay = 0.0 if failure.is_retryable_at_once else self._policy.delays[used]
             used += 1
+            if self._started is None or self._started.done():
+                self._started = asyncio.get_running_loop().create_future()  # for those who join the restart
             self._crash(failure, delay)
             await self._clock.sleep(delay)
             self._set("starting", restarts=self._info.restarts + 1, load_progress=None)
@@ -194,6 +198,7 @@ class Supervisor:
             reader = OutputReader(partial(self._read_line, driver, generation))
             child = await self._launcher.start(launch.spec, reader.feed)
         except GenaiError as error:
+            await driver.detach()
             return Failure(error, is_final=True)
         self._child = child
         is_ready = False
@@ -221,6 +226,7 @@ class Supervisor:
                 tasks.append(watch)
                 await asyncio.wait({ended, watch}, return_when=asyncio.FIRST_COMPLETED)
             if not ended.done():
+                watch.result()  # a bug in a health check is not a hung server
                 child.kill()
                 await self._wait_killed(child)
                 return Failure(self._hung())
@@ -317,14 +323,17 @@ class Supervisor:
         if before.status != status:
             self._events.emit("status_changed", self._info)
 
-    def _crash(self, failure: Failure, delay: float | None, *, has_served: bool = True) -> None:
+    def _give_up(self, failure: Failure, *, is_crash: bool = True) -> None:
+        self._crash(failure, None, is_crash=is_crash)
+        self._fail_start(failure.error)
+
+    def _crash(self, failure: Failure, delay: float | None, *, is_crash: bool = True) -> None:
         """Publish an unasked end. delay: seconds until the restart, None when there is none."""
         error = failure.error
         remedy = error.remedy if delay is None else f"It is started again in {delay:g} seconds."
         tail = tuple(entry.message for entry in self._log.entries(LINES_IN_SNAPSHOT)) if self._lines else ()
         if tail:
             error.details.setdefault("log", list(tail))
-        is_crash = has_served or self._info.pid is not None
         self._set(
             "crashed" if is_crash else "stopped",
             error_code=error.code,
@@ -361,8 +370,7 @@ class Supervisor:
         if error is not None:
             _log.error("supervising the %s server failed", self._name, exc_info=error)
             internal = ServerError(f"The {self._name} server was lost by an internal error: {error!r}.")
-            self._crash(Failure(internal), None)
-            self._fail_start(internal)
+            self._give_up(Failure(internal))
         elif task.cancelled() or self._is_stop_asked:
             self._fail_start(CancelledError("The start was cancelled."))
             self._set("stopped", pid=None, health="unknown", load_progress=None, url=None)

@@ -1,4 +1,4 @@
-"""The image HTTP API is up exactly while the image server is."""
+"""The image HTTP API is up exactly while the image server was started with a port."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ class _Follower:
         self._task: asyncio.Task[None] | None = None
 
     def on_change(self, info: ServerInfo) -> None:
-        wanted = info.status == "running"
+        # painting in the studio needs no port; starting the image server asks for one
+        wanted = info.status == "running" and info.requested.get("port") is not None
         if wanted == self._is_wanted:
             return
         self._is_wanted = wanted
@@ -50,7 +51,15 @@ class _Follower:
                 await self._gateway.stop()
                 self._is_up = False
 
+    async def close(self) -> None:
+        self._is_wanted = False
+        if self._task is not None:
+            await asyncio.wait({self._task})
+        await self._gateway.stop()
+
 
 def follow_image_server(genai: GenAI) -> None:
-    """Subscribe; call on the service loop."""
-    genai.diffusion.on("changed", _Follower(genai).on_change)
+    """Subscribe until the services close; call on the service loop."""
+    follower = _Follower(genai)
+    genai.diffusion.on("changed", follower.on_change)
+    genai.on_close("image HTTP API", follower.close)

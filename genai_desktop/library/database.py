@@ -23,7 +23,7 @@ class Database:
     """The program's database. Two processes may have it open: WAL, and a busy time-out of 10 s.
 
     `read` and `write` run a function with the connection in the database's own thread. `write` wraps it in a
-    transaction that is on disk when it returns (synchronous=FULL: what is said to be saved survives a power cut).
+    transaction that is on disk when it returns: what was saved survives a power cut.
     """
 
     def __init__(self, path: Path) -> None:
@@ -149,7 +149,7 @@ class Database:
             return StorageError(
                 f"The database {self.path} is damaged ({text}).",
                 code="DATABASE_DAMAGED",
-                remedy="Move it away to start afresh (models and pictures stay), or restore the .bak beside it.",
+                remedy="Move it away to start afresh (models and pictures stay), or restore its .bak.",
             )
         if name.startswith("SQLITE_BUSY"):
             return StorageError(

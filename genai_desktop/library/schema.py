@@ -75,7 +75,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE TRIGGER messages_fts_delete AFTER DELETE ON messages BEGIN
         INSERT INTO messages_fts (messages_fts, rowid, content) VALUES ('delete', old.seq, old.content);
     END;
-    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content ON messages 
+    CREATE TRIGGER messages_fts_update AFTER UPDATE OF content ON messages
     WHEN old.content IS NOT new.content BEGIN
         INSERT INTO messages_fts (messages_fts, rowid, content) VALUES ('delete', old.seq, old.content);
         INSERT INTO messages_fts (rowid, content) VALUES (new.seq, new.content);

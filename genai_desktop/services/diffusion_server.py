@@ -137,7 +137,7 @@ class DiffusionServerManager:
             engine=command.label,
             started_at=self._info.started_at if was_running else self._clock(),
             generation=self._info.generation + (0 if was_running else 1),
-            requested={name: getattr(config, name) for name in ("threads", *SWITCHES)},
+            requested={name: getattr(config, name) for name in ("port", "threads", *SWITCHES)},
             error_code="",
             error_message="",
             error_remedy="",

@@ -39,6 +39,7 @@ from genai_desktop.library.settings import SettingsStore
 from genai_desktop.library.verdicts import Verdict, VerdictStore
 
 _REAL_WORK = ("reply", "image")
+LIST_DEVICES = "--list-devices"
 _MOST_STEPS = {"llama.cpp": 6, "stable-diffusion.cpp": 4}  # for the progress bar of a test
 
 
@@ -106,6 +107,11 @@ class EngineManager:
         _refuse_absent(candidate)
         verdict = await self._learn(candidate)
         return EngineCommand(_build(candidate, verdict, "in-use"), candidate.argv, verdict.flags)
+
+    async def devices(self, engine: EngineName) -> tuple[str, ...] | None:
+        """What the build in use says it computes on; None when it cannot be asked. Raises EngineError."""
+        command = await self.command(engine)
+        return command.build.backends if LIST_DEVICES in command.flags else None
 
     # changing -----------------------------------------------------------------------------------------------
 
@@ -207,7 +213,9 @@ class EngineManager:
             return verdict
         probe = self._probe(candidate)
         flags = await probe.flags()
-        verdict = _verdict(candidate, Probed(await probe.version(), flags), (), self._clock())
+        version = await probe.version()
+        devices = await probe.devices() if LIST_DEVICES in flags else ()
+        verdict = _verdict(candidate, Probed(version, flags, devices), (), self._clock())
         await self._remember(candidate, verdict)
         return verdict
 

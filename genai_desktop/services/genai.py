@@ -6,11 +6,11 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from genai_desktop.core.builds import ENGINES
 from genai_desktop.core.errors import GenaiError, InvalidInputError, ModelNotFoundError
@@ -19,6 +19,7 @@ from genai_desktop.library.paths import DataPaths
 from genai_desktop.library.sessions import SessionFile
 
 if TYPE_CHECKING:
+    from genai_desktop.core.images import ImageGenerationConfig
     from genai_desktop.core.models import FitBadge, ModelDetails, ModelInfo
     from genai_desktop.core.servers import ServerInfo
     from genai_desktop.core.settings import Settings
@@ -63,7 +64,7 @@ class GenAI:
         self.system = SystemInfo()
         self.telemetry = Telemetry()
         self.jobs = JobBoard()
-        self.transfers = TransferEngine()
+        self.transfers = TransferEngine(is_offline=lambda: self.is_offline)
         self.models = ModelManager(
             shelf=ModelShelf(self.database, paths),
             paths=paths,
@@ -108,7 +109,9 @@ class GenAI:
         )
         self.session = SessionFile(paths.runtime)
         self.recovery = Recovery()  # what an earlier run left unfinished
+        self._put_aside = ""  # model that a killed predecessor had put aside, with its conversation
         self._background: set[asyncio.Task[Any]] = set()
+        self._closers: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._is_closed = False
 
     # opening and closing ----------------------------------------------------------------------------------
@@ -160,7 +163,8 @@ class GenAI:
         messages = await self.conversations.recover()
         images = await self.diffusion.recover()
         suspended = await self.orchestrator.recover()
-        model_id = str((suspended or {}).get("model_id") or "")
+        model_id = suspended.config.model_id if suspended is not None else ""
+        self._put_aside = model_id
         for values in crashed:
             model_id = model_id or str(values.get("model_id") or "")
         name = ""
@@ -179,6 +183,7 @@ class GenAI:
         for task in tuple(self._background):
             task.cancel()
         for name, step in (
+            *self._closers,
             ("jobs", self.jobs.close),
             ("orchestrator", self.orchestrator.close),
             ("images", self.diffusion.close),
@@ -192,6 +197,10 @@ class GenAI:
                 _log.exception("closing %s failed", name)
         await asyncio.to_thread(self.database.close)
         await asyncio.to_thread(self.session.close)
+
+    def on_close(self, name: str, step: Callable[[], Awaitable[object]]) -> None:
+        """Run `step` before the services close; for what was built on top of them."""
+        self._closers.append((name, step))
 
     def kill_children(self) -> None:
         """Last resort at the deadline of a shutdown: kill every child group now."""
@@ -215,6 +224,10 @@ class GenAI:
         from genai_desktop.core.launch import LlamaServerConfig
 
         settings = self.settings.current
+        if self._put_aside == model_id and not options:
+            self._put_aside = ""
+            await self.orchestrator.resume_llm()
+            return self.llama.get_info()
         values: dict[str, Any] = {
             "port": settings.llama_port or "auto",
             **dict(settings.llm.get("", {})),
@@ -225,13 +238,16 @@ class GenAI:
         if self.llama.get_status() != "stopped":
             await self.llama.stop()
         model = await self.models.get_model_info(model_id)
+        # what the engine itself lists decides where layers may go: a build without CUDA uses no card
+        self.system.use_engine_devices(await self.engines.devices("llama.cpp"))
 
         async def load(_: object) -> ServerInfo:
             return await self.llama.start(config)
 
         info: ServerInfo = await self.jobs.run("load", f"Loading {model.name}", load)
         await self.models.touch(model_id)
-        await self.update_settings(default_llm=model_id)
+        if self.settings.current.default_llm != model_id:
+            await self.update_settings(default_llm=model_id)
         return info
 
     async def start_server(self, name: str, model_id: str = "") -> None:
@@ -242,7 +258,8 @@ class GenAI:
         from genai_desktop.core.sd_launch import DiffusionServerConfig
 
         chosen = model_id or await self.default_image_model()
-        await self.diffusion.start(DiffusionServerConfig(model_id=chosen))
+        port: int | Literal["auto"] = self.settings.current.image_port or "auto"
+        await self.diffusion.start(DiffusionServerConfig(model_id=chosen, port=port))
 
     async def stop_server(self, name: str) -> None:
         await (self.llama.stop() if name == "llama" else self.diffusion.stop())
@@ -279,6 +296,16 @@ class GenAI:
                 remedy="Import one in the Models tab: a checkpoint, or its parts by role.",
             )
         return max(models, key=lambda m: (m.last_used_at or 0.0, m.added_at)).id
+
+    async def enqueue_image(self, config: ImageGenerationConfig) -> str:
+        """Put a picture into the queue, with the person's image model when none is named; the job's id."""
+        if not config.model_id:
+            config = replace(config, model_id=await self.default_image_model())
+        job_id = await self.diffusion.enqueue(config)
+        await self.models.touch(config.model_id)
+        if self.settings.current.default_image_model != config.model_id:
+            await self.update_settings(default_image_model=config.model_id)
+        return job_id
 
     async def cancel_job(self, job_id: str) -> None:
         """Cancel whatever has this id: a job of the board, or an image."""
@@ -537,9 +564,7 @@ def _brief(info: ServerInfo) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def open(
-    data_dir: str | Path | None = None, *, offline: bool = False
-) -> AsyncIterator[GenAI]:
+async def open(data_dir: str | Path | None = None, *, offline: bool = False) -> AsyncIterator[GenAI]:
     """All services, closed at the end of the block, whatever happened in it."""
     genai = await GenAI.open(data_dir, offline=offline)
     try:

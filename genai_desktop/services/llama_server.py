@@ -52,7 +52,7 @@ class ModelProvider(Protocol):
 class OptimalConfig(Protocol):
     """Who knows what suits this computer: values of LlamaServerConfig by key."""
 
-    async def get_optimal_config(self, model: ModelInfo) -> Mapping[str, Any]: ...
+    async def get_optimal_config(self, model: ModelInfo, **wishes: Any) -> Mapping[str, Any]: ...
 
 
 class LlamaServerManager:
@@ -158,7 +158,9 @@ class LlamaServerManager:
         command = await self._engine.command("llama.cpp")
         entry = self._log.add(f"using llama.cpp {command.label}", "app")
         self.events.emit("binary_log", entry)
-        optimal = {} if self._system is None else await self._system.get_optimal_config(model)
+        optimal = (
+            {} if self._system is None else await self._system.get_optimal_config(model, **_wishes(config))
+        )
         chosen = resolved(
             replace(config, draft_model=draft, mmproj=projector),
             context_length=model.context_length,
@@ -174,7 +176,7 @@ class LlamaServerManager:
         return (await self._models.get_model_info(name)).path
 
     async def stop(self, grace: float | None = None) -> None:
-        """Ask, wait `grace` (10) seconds, kill the whole group. A start under way ends at once. Idempotent."""
+        """Ask, wait `grace` (10) seconds, kill the group. A start under way ends at once. Idempotent."""
         await self._supervisor.stop(grace)
 
     async def restart(self) -> ServerInfo:
@@ -280,10 +282,24 @@ def _check_files(paths: list[str]) -> None:
 def _physical_cores() -> int:
     import psutil
 
-    usable = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    usable = os.cpu_count() or 1
+    if sys.platform == "linux":
+        usable = len(os.sched_getaffinity(0))
     return max(1, min(psutil.cpu_count(logical=False) or usable, usable))
 
 
 def _make_private(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         path.chmod(0o600)
+
+
+def _wishes(config: LlamaServerConfig) -> dict[str, Any]:
+    """What a person fixed, for the placement to plan around."""
+    wishes = {
+        "n_ctx": config.context_size,
+        "n_gpu_layers": config.gpu_layers if isinstance(config.gpu_layers, int) else None,
+        "cache_type_k": config.cache_type_k,
+        "cache_type_v": config.cache_type_v,
+        "n_parallel": config.parallel_requests,
+    }
+    return {name: value for name, value in wishes.items() if value is not None}

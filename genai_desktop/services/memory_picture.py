@@ -27,8 +27,7 @@ class MemoryReader:
         ram, vram = await self._free()
         held_ram, held_vram = self._holdings.held_by("llama")
         is_running = self._llama.get_status() in ("running", "starting")
-        layers = self._llama.get_info().effective.get("n_gpu_layers")
-        if vram and not (is_running and layers == 0):
+        if vram and not (is_running and self._layers_on_gpu() == 0):
             best = max(range(len(vram)), key=lambda index: vram[index])
             held = held_vram[best] if best < len(held_vram) else 0
             return MemoryPicture("vram", vram[best], held, is_running)
@@ -42,6 +41,14 @@ class MemoryReader:
     async def grant(self, handoff: HandoffReport) -> MemoryGrant:
         ram, vram = await self._free()
         return MemoryGrant(max(vram) if vram else None, ram, handoff)
+
+    def _layers_on_gpu(self) -> int | str | None:
+        """As the server said, else as it was asked for; None when nobody knows yet."""
+        asked = self._llama.resolved_config
+        said = self._llama.get_info().effective.get("offloaded_layers")
+        if isinstance(said, int):
+            return said
+        return asked.gpu_layers if asked is not None else None
 
     async def _free(self) -> tuple[int, tuple[int, ...]]:
         free = await self._system.free_memory()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from genai_desktop.core.jobs import JobInfo
     from genai_desktop.core.models import FitBadge, ModelInfo
     from genai_desktop.core.servers import ServerInfo
-    from genai_desktop.core.telemetry import TelemetrySample
+    from genai_desktop.core.telemetry import EventMarker, TelemetrySample
 
 
 class Latest(QObject):
@@ -31,6 +31,7 @@ class Latest(QObject):
         self.capabilities: SystemCapabilities | None = None
         self.engines: tuple[EngineBuild, ...] | None = None
         self.sample: TelemetrySample | None = None
+        self.markers: tuple[EventMarker, ...] | None = None
         self.jobs: tuple[JobInfo, ...] = ()
         self.image_jobs: tuple[ImageJob, ...] = ()
         self.image_progress: ImageProgress | None = None
@@ -47,6 +48,7 @@ class Latest(QObject):
         facades.system.capabilities_changed.connect(self._on_capabilities)
         facades.system.engines_changed.connect(self._on_engines)
         facades.system.sample_taken.connect(self._on_sample)
+        facades.system.markers_loaded.connect(self._on_markers)
         facades.models.models_changed.connect(self._on_models)
         facades.models.fits_changed.connect(self._on_fits)
         facades.models.disk_changed.connect(self._on_disk)
@@ -89,6 +91,10 @@ class Latest(QObject):
     @Slot(object)
     def _on_sample(self, sample: TelemetrySample) -> None:
         self.sample = sample
+
+    @Slot(object)
+    def _on_markers(self, markers: tuple[EventMarker, ...]) -> None:
+        self.markers = markers
 
     @Slot(object)
     def _on_models(self, models: tuple[ModelInfo, ...]) -> None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QTimer, Signal, Slot
+from PySide6.QtCore import QLocale, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QIcon, QKeySequence, QShortcut
 from PySide6.QtWidgets import QMainWindow, QSystemTrayIcon, QVBoxLayout, QWidget
 
-from genai_desktop.ui import translate
 from genai_desktop.ui.announcer import Announcer
 from genai_desktop.ui.assets import asset
-from genai_desktop.ui.jobs_popover import JobsPopover
 from genai_desktop.ui.latest import Latest
 from genai_desktop.ui.page_stack import PageStack, call
 from genai_desktop.ui.pages import TABS
@@ -21,13 +19,14 @@ from genai_desktop.ui.ui_state import UiMemory, decode, encode
 from genai_desktop.ui.widgets.layouts import column, row
 
 if TYPE_CHECKING:
-    from PySide6.QtGui import QCloseEvent, QHideEvent, QMoveEvent, QPaintEvent, QResizeEvent, QShowEvent
+    from PySide6.QtGui import QCloseEvent, QHideEvent, QMoveEvent, QResizeEvent, QShowEvent
 
     from genai_desktop.bridge.facade import Failure
     from genai_desktop.bridge.facades import Facades
     from genai_desktop.core.images import ImageResult
     from genai_desktop.core.jobs import JobInfo
     from genai_desktop.core.settings import Settings
+    from genai_desktop.ui.jobs_popover import JobsPopover
     from genai_desktop.ui.theme import Theme
     from genai_desktop.ui.tray import Tray
 
@@ -44,9 +43,8 @@ class MainWindow(QMainWindow):
 
     def __init__(self, facades: Facades, theme: Theme) -> None:
         super().__init__()
-        translate.install(facades.settings.current.language)
+        _speak(facades.settings.current.language)
         self._facades, self._theme = facades, theme
-        self._is_painted = False
         self._may_close = False
         self._tray: Tray | None = None
         self.setWindowTitle("GenAI Desktop")
@@ -60,7 +58,7 @@ class MainWindow(QMainWindow):
         self.status = StatusBar(facades, theme)
         right = self._build()
         self.announcer = Announcer(facades, theme, self.stack, right)
-        self.popover = JobsPopover(facades, theme, self, self.status.jobs)
+        self._popover: JobsPopover | None = None
         self._connect()
         self._restore()
 
@@ -86,9 +84,10 @@ class MainWindow(QMainWindow):
     def _connect(self) -> None:
         facades = self._facades
         self.rail.chosen.connect(self.show_page)
+        self.rail.first_painted.connect(self._on_first_painted, Qt.ConnectionType.QueuedConnection)
         self.rail.collapsed_changed.connect(self.memory.note_change)
         self.status.open_requested.connect(self.show_page)
-        self.status.jobs_requested.connect(self.popover.toggle)
+        self.status.jobs_requested.connect(self._on_jobs_wanted)
         self.stack.open_requested.connect(self.show_page)
         self.stack.chat_requested.connect(self.chat_with)
         self.stack.studio_requested.connect(self.use_in_studio)
@@ -153,6 +152,20 @@ class MainWindow(QMainWindow):
         """Show the studio with this model picked."""
         self.show_page("images")
         call(self.page("images"), "show_model", model_id)
+
+    @property
+    def popover(self) -> JobsPopover:
+        """The list of running jobs, made when it is first wanted."""
+        if self._popover is None:
+            from genai_desktop.ui.jobs_popover import JobsPopover
+
+            self._popover = JobsPopover(self._facades, self._theme, self, self.status.jobs)
+            self._popover.show_jobs(self.latest.jobs)
+        return self._popover
+
+    @Slot()
+    def _on_jobs_wanted(self) -> None:
+        self.popover.toggle()
 
     @Slot()
     def show_settings(self) -> None:
@@ -330,17 +343,11 @@ class MainWindow(QMainWindow):
 
     # -- events -----------------------------------------------------------------------------------------
 
-    def paintEvent(self, event: QPaintEvent) -> None:
-        super().paintEvent(event)
-        if not self._is_painted:
-            self._is_painted = True
-            QTimer.singleShot(0, self, self._on_first_painted)
-
     @Slot()
     def _on_first_painted(self) -> None:
         self.first_painted.emit()
         QTimer.singleShot(100, self, self.start_tray)
-        QTimer.singleShot(200, self.stack, self.stack.build_next)
+        QTimer.singleShot(0, self.stack, self.stack.note_painted)
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
@@ -355,8 +362,17 @@ class MainWindow(QMainWindow):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self.memory.note_change()
-        self.popover.hide()
+        if self._popover is not None:
+            self._popover.hide()
 
     def moveEvent(self, event: QMoveEvent) -> None:
         super().moveEvent(event)
         self.memory.note_change()
+
+
+def _speak(language: str) -> None:
+    """English is in the sources; anything else is looked for."""
+    if (language or QLocale.system().name()).partition("_")[0] not in ("en", "C"):
+        from genai_desktop.ui import translate
+
+        translate.install(language)

@@ -28,6 +28,12 @@ def call(page: QWidget, name: str, *arguments: Any) -> None:
         method(*arguments)
 
 
+def _complete_next(page: QWidget) -> bool:
+    """Pages may leave for after the first paint what does not belong to the first look."""
+    method = getattr(page, "complete_next", None)
+    return bool(method()) if callable(method) else False
+
+
 class PageStack(QStackedWidget):
     """What pages ask for comes out as signals; `page` builds on demand, `build_next` one page per turn."""
 
@@ -43,6 +49,7 @@ class PageStack(QStackedWidget):
         self._facades, self._theme, self._latest, self._memory = facades, theme, latest, memory
         self._pages: dict[str, QWidget] = {}
         self._settings_values: dict[str, Any] = {}
+        self._is_painted = False
         self.current = ""
         for name in NAMES:
             slot = QWidget()
@@ -75,12 +82,22 @@ class PageStack(QStackedWidget):
             call(self._pages["settings"], method, value)
 
     @Slot()
+    def note_painted(self) -> None:
+        """The window is there: now complete what is shown, then build the rest."""
+        self._is_painted = True
+        self.build_next()
+
+    @Slot()
     def build_next(self) -> None:
-        """One page per turn of the loop, so that the window answers in between."""
+        """One piece per turn of the loop, so that the window answers in between."""
+        for page in self._pages.values():
+            if _complete_next(page):
+                QTimer.singleShot(0, self, self.build_next)
+                return
         for name in TABS:
             if name not in self._pages:
                 self.page(name)
-                QTimer.singleShot(60, self, self.build_next)
+                QTimer.singleShot(40, self, self.build_next)
                 return
 
     def _adopt(self, name: str, page: QWidget) -> None:
@@ -106,6 +123,8 @@ class PageStack(QStackedWidget):
             if isinstance(remembered, dict):
                 call(page, "restore_ui", remembered)
             self._memory.add(name, page.ui_state)
+        if self._is_painted:
+            QTimer.singleShot(0, self, self.build_next)
         call(page, "replay", self._latest)
         if name == "settings":
             for method, value in self._settings_values.items():

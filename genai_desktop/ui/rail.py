@@ -117,11 +117,15 @@ class Rail(QFrame):
 
     chosen = Signal(str)
     collapsed_changed = Signal(bool)
+    first_painted = (
+        Signal()
+    )  # the window is on the screen (it is itself covered by its parts, and not painted)
 
     def __init__(self, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
         self._collapsed = False
+        self._is_painted = False
         self.setProperty("kind", "rail")
         self.setAccessibleName(self.tr("Navigation"))
         space = theme.space
@@ -170,6 +174,12 @@ class Rail(QFrame):
             button.setAutoExclusive(True)
         if name in self.buttons:
             self.buttons[name].set_alert(False)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        super().paintEvent(event)
+        if not self._is_painted:
+            self._is_painted = True
+            self.first_painted.emit()
 
     @property
     def is_collapsed(self) -> bool:

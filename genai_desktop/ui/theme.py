@@ -61,7 +61,8 @@ class Theme(QObject):
         self.space = Space(**tokens()["space"])
         self.radius: int = tokens()["shape"]["radius"]
         if app is not None:
-            app.setStyle("Fusion")
+            if app.style().name() != "fusion":  # making a second one takes as long as painting the window
+                app.setStyle("Fusion")
             self._ask_system_for(self._mode)
             QGuiApplication.styleHints().colorSchemeChanged.connect(self._on_scheme_changed)
         self._name = self._wanted()

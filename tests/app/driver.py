@@ -1,13 +1,15 @@
 """The real program in a process of its own, brought into a state: `python -m tests.app.driver STATE`.
 
-Prints one JSON line {"state", "pid", "children"} when the state is reached. STATE: idle, loading, streaming,
-generating, suspended. The data folder is GENAI_DESKTOP_HOME; the last two need an imported image model.
+Prints one JSON line {"state", "pid", "children"} when the state is reached; with "kill" among the arguments
+it kills itself there. STATE: idle, loading, streaming, generating, suspended. "model=ID": language model.
+The data folder is GENAI_DESKTOP_HOME; the last two states need an imported image model.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -27,6 +29,7 @@ class Driver(QObject):
         super().__init__()
         self._application, self._wanted = application, wanted
         self._facades = application.facades
+        self._model = next((a.removeprefix("model=") for a in sys.argv if a.startswith("model=")), "guide")
         self._is_reported = False
         self._conversation = ""
         self._facades.chat.llm_changed.connect(self._on_llm)
@@ -45,7 +48,7 @@ class Driver(QObject):
         elif self._wanted == "generating":
             self._paint()
         else:
-            self._facades.chat.load_model("guide", {})
+            self._facades.chat.load_model(self._model, {})
 
     @Slot(object)
     def _on_llm(self, info: Any) -> None:
@@ -95,6 +98,8 @@ class Driver(QObject):
             children = [p.pid for p in psutil.Process().children(recursive=True)]
             line = {"state": self._wanted, "pid": os.getpid(), "children": children}
             print(json.dumps(line), flush=True)
+            if "kill" in sys.argv:  # a short state is over before a parent could act
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> int:

@@ -211,8 +211,8 @@ def test_image_paints_with_progress_and_keeps_the_seed(home: Path, tmp_path: Pat
 
     def paint(name: str, *more: str) -> dict[str, Any]:
         done = run(
-            home, "image", "--json", "--model", model["id"], "--prompt", "a lighthouse", "--width", "64", "--height",
-            "64", "--steps", "2", "--cfg-scale", "1", *more, "-o", str(tmp_path / name),
+            home, "image", "--json", "--model", model["id"], "--prompt", "a lighthouse", "--width", "64",
+            "--height", "64", "--steps", "2", "--cfg-scale", "1", *more, "-o", str(tmp_path / name),
         )  # fmt: skip
         result = last(done)
         percents = [line["percent"] for line in lines(done) if line.get("event") == "progress"]

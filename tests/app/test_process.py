@@ -17,6 +17,7 @@ import pytest
 
 from genai_desktop.engines.embedded import is_available
 from tests.aio import until_sync
+from tests.real import models
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.real, pytest.mark.window, pytest.mark.xdist_group("app")]
@@ -28,10 +29,10 @@ needs_images = pytest.mark.skipif(
 class Program:
     """A running driver."""
 
-    def __init__(self, state: str, home: Path) -> None:
+    def __init__(self, state: str, home: Path, *more: str) -> None:
         env = {**os.environ, "GENAI_DESKTOP_HOME": str(home), "QT_QPA_PLATFORM": "offscreen"}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.app.driver", state],
+            [sys.executable, "-m", "tests.app.driver", state, *more],
             cwd=ROOT,
             env=env,
             stdout=subprocess.PIPE,
@@ -63,8 +64,8 @@ def programs(home: Path) -> Iterator[list[Program]]:
         program.process.communicate()
 
 
-def start(programs: list[Program], state: str, home: Path) -> Program:
-    program = Program(state, home)
+def start(programs: list[Program], state: str, home: Path, *more: str) -> Program:
+    program = Program(state, home, *more)
     programs.append(program)
     return program
 
@@ -90,6 +91,18 @@ def import_test_images(home: Path) -> None:
     )
     env = {**os.environ, "GENAI_DESKTOP_HOME": str(home)}
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, check=True, timeout=60)
+
+
+def import_endless_model(home: Path, folder: Path) -> str:
+    """Random weights do not know when to stop: a reply long enough to be killed in."""
+    path = models.tiny_llama(folder / "endless.gguf", n_layer=4, n_embd=256, n_ff=768)
+    done = subprocess.run(
+        [sys.executable, "-m", "genai_desktop", "models", "import", str(path), "--json"],
+        cwd=ROOT, env={**os.environ, "GENAI_DESKTOP_HOME": str(home)}, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    model_id: str = json.loads(done.stdout.splitlines()[-1])["model"]["id"]
+    return model_id
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -123,16 +136,18 @@ def test_quitting_stops_the_server(programs: list[Program], home: Path, state: s
     ],
 )
 def test_killed_in_any_state_no_child_survives_and_the_next_start_works(
-    programs: list[Program], home: Path, state: str
+    programs: list[Program], home: Path, tmp_path: Path, state: str
 ) -> None:
     if state in ("generating", "suspended"):
         import_test_images(home)
-    program = start(programs, state, home)
+    model = import_endless_model(home, tmp_path) if state == "streaming" else "guide"
+    program = start(programs, state, home, "kill", f"model={model}")
     reached = program.reached()
-    children = [p.pid for p in psutil.Process(program.process.pid).children(recursive=True)]
+    children = reached["children"]
     if state != "idle":
         assert children, reached
-    program.end(signal.SIGKILL)
+    program.process.communicate(timeout=30)
+    assert program.process.returncode == -signal.SIGKILL
     until_sync(lambda: alive(children) == [], timeout=2.0, what="death of the children")
 
     database = sqlite3.connect(home / "genai.sqlite3")
@@ -154,7 +169,7 @@ def test_killed_in_any_state_no_child_survives_and_the_next_start_works(
         assert found["messages"] >= 1
         assert any(text for text in found["texts"])
     if state in ("streaming", "suspended"):
-        assert found["model"] == "guide"
+        assert found["model"] == model
     if state in ("generating", "suspended"):
         assert found["images"] == 1
 
@@ -168,8 +183,8 @@ async def main():
         for s in await g.conversations.list():
             for m in (await g.conversations.get(s.id)).messages:
                 states.append(m.state); texts.append(m.content)
-        print(json.dumps({"messages": r.interrupted_messages, "images": r.interrupted_images, "model": r.model_id,
-                          "states": states, "texts": texts}))
+        found = {"messages": r.interrupted_messages, "images": r.interrupted_images, "model": r.model_id}
+        print(json.dumps({**found, "states": states, "texts": texts}))
 asyncio.run(main())
 """
 

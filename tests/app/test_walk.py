@@ -1,4 +1,4 @@
-"""The recorded walk, in both themes. GENAI_DESKTOP_SCREENSHOTS=docs/screenshots renews the pictures of the documents."""
+"""The recorded walk, in both themes. GENAI_DESKTOP_SCREENSHOTS=docs/screenshots renews the pictures."""
 
 from __future__ import annotations
 

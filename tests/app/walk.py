@@ -1,7 +1,7 @@
-"""A walk through the real window with real events, the real engines and pictures: `python -m tests.app.walk FOLDER THEME`.
+"""A walk through the real window with real events and engines: `python -m tests.app.walk FOLDER THEME`.
 
-It loads the Guide, asks it, stops a reply, reads a model's details, paints, cancels, lets the language model step aside and
-asks again. Prints one JSON object per step; exit code 1 at the first step that does not come true.
+It loads the Guide, asks it, paints while the language model steps aside, asks meanwhile, cancels a
+picture, and looks at every tab. Prints one JSON object per step; exit code 1 at the first that fails.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from PySide6.QtCore import QObject, QPoint, Qt, QTimer, Slot
 from PySide6.QtTest import QTest
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QWidget
 
 from genai_desktop.app import build
 
@@ -52,6 +52,14 @@ class Walk(QObject):
 
     def _plan(self) -> Iterator[Step]:
         yield ("settings", self._set_up, self._window.isVisible)
+        yield ("welcome", None, self._has_capabilities)
+        yield ("models known", None, lambda: bool(self._window.latest.models))
+        yield ("welcome shown", lambda: self._shoot("welcome"), lambda: True)
+        yield (
+            "start",
+            lambda: self._click("onboarding.start"),
+            lambda: self._window.current_page == "chat" and self._status("llama") == "running",
+        )
         yield self._page("system", self._has_capabilities)
         yield self._page("models", lambda: self._models().rowCount() >= 2)
         yield self._page("chat", lambda: self._find("chat.model", QWidget).currentText() != "")
@@ -69,7 +77,14 @@ class Walk(QObject):
         yield ("generate", lambda: self._click("images.generate"), images.progress.isVisible)
         yield ("busy", None, lambda: "step" in images.progress.text() or images.canvas.has_picture())
         yield ("images busy", lambda: self._shoot("images-busy"), lambda: True)
-        yield ("queued question", self._ask_meanwhile, lambda: True)
+        yield ("to the chat", lambda: self._click("nav.chat"), lambda: self._window.current_page == "chat")
+        yield (
+            "queued question",
+            lambda: self._ask("What happens when an image needs the memory?"),
+            self._is_settled,
+        )
+        yield ("chat waiting", lambda: self._shoot("chat-waiting"), lambda: True)
+        yield ("back to the studio", lambda: self._click("nav.images"), lambda: True)
         yield ("painted", None, lambda: images.canvas.has_picture() and not images.progress.isVisible())
         yield ("images full", lambda: self._shoot("images"), lambda: True)
         yield ("model is back", None, lambda: self._status("llama") == "running" and bool(self._handoffs))
@@ -87,13 +102,12 @@ class Walk(QObject):
         yield ("system full", lambda: self._shoot("system"), lambda: True)
         yield ("small", lambda: self._window.resize(*SIZES["small"]), lambda: self._window.width() == 960)
         for name in ("system", "models", "chat", "images"):
-            yield (f"small {name}", lambda name=name: self._small(name), lambda: True)
+            yield (f"small {name}", lambda name=name: self._window.show_page(name), self._is_settled)
+            yield (f"picture of small {name}", lambda name=name: self._shoot(f"{name}-small"), lambda: True)
 
     def _page(self, name: str, condition: Callable[[], bool]) -> Step:
-        number = ("system", "models", "chat", "images").index(name) + 1
-
         def go() -> None:
-            QTest.keyClick(self._window, Qt.Key(Qt.Key.Key_0 + number), Qt.KeyboardModifier.ControlModifier)
+            self._click(f"nav.{name}")
 
         return (f"page {name}", go, lambda: self._window.current_page == name and condition())
 
@@ -101,9 +115,7 @@ class Walk(QObject):
 
     def _set_up(self) -> None:
         self._started = time.monotonic()
-        self._application.facades.settings.update(
-            theme=self._theme, step_aside="always", onboarding_done=True
-        )
+        self._application.facades.settings.update(theme=self._theme, step_aside="always")
         self._window.resize(*SIZES["large"])
 
     def _ask(self, text: str) -> None:
@@ -112,12 +124,6 @@ class Walk(QObject):
         QTest.keyClicks(prompt, text)
         QTest.keyClick(prompt, Qt.Key.Key_Return)
 
-    def _ask_meanwhile(self) -> None:
-        QTest.keyClick(self._window, Qt.Key.Key_3, Qt.KeyboardModifier.ControlModifier)
-        self._ask("What happens when an image needs the memory?")
-        self._shoot("chat-waiting")
-        QTest.keyClick(self._window, Qt.Key.Key_4, Qt.KeyboardModifier.ControlModifier)
-
     def _describe(self) -> None:
         form = self._window.page("images").form
         QTest.keyClicks(form.prompt, "a lighthouse at dusk")
@@ -125,11 +131,6 @@ class Walk(QObject):
 
     def _click(self, name: str) -> None:
         QTest.mouseClick(self._find(name, QWidget), Qt.MouseButton.LeftButton)
-
-    def _small(self, name: str) -> None:
-        self._window.show_page(name)
-        QApplication.sendPostedEvents()
-        self._shoot(f"{name}-small")
 
     def _shoot(self, name: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,10 @@ class Walk(QObject):
 
     def _has_capabilities(self) -> bool:
         return self._window.latest.capabilities is not None
+
+    def _is_settled(self) -> bool:
+        """Layouts and late rows have come to rest."""
+        return time.monotonic() - self._begun > 0.4
 
     def _replies(self) -> int:
         transcript = self._window.page("chat").transcript

@@ -7,12 +7,12 @@ import threading
 from typing import Any
 
 import pytest
+from PySide6.QtCore import Signal
+from pytestqt.qtbot import QtBot
 
 from genai_desktop.bridge.facade import Facade, Failure
 from genai_desktop.bridge.service_thread import ServiceThread
 from genai_desktop.core.errors import ModelNotFoundError
-from PySide6.QtCore import Signal
-from pytestqt.qtbot import QtBot
 
 
 class FakeServices:

@@ -6,9 +6,10 @@ import os
 import signal
 from pathlib import Path
 
+from pytestqt.qtbot import QtBot
+
 from genai_desktop.bridge.signals import UnixSignals
 from genai_desktop.bridge.single_instance import SingleInstance
-from pytestqt.qtbot import QtBot
 
 
 def test_a_second_start_hands_its_arguments_over(qtbot: QtBot, tmp_path: Path) -> None:

@@ -144,7 +144,8 @@ def test_the_recommended_command_line() -> None:
         "-m", "/models/a b.gguf", "--host", "127.0.0.1", "--port", "4711", "-c", "8192", "-np", "1",
         "-ngl", "all", "-t", "4", "-b", "512", "-ub", "512", "-fa", "auto", "-ctk", "f16", "-ctv", "f16",
         "-fit", "off", "--reasoning-format", "deepseek", "--cache-ram", "512", "-ctxcp", "4",
-        "--alias", "Name", "--slot-save-path", "/slots", "--log-colors", "off", "-lv", "4",
+        "--alias", "Name", "--slot-save-path", "/slots", "--log-colors", "off", "--sse-ping-interval", "2",
+        "-lv", "4",
         "--cors-origins", "https://genai-desktop.invalid", "--jinja", "--no-ui", "--no-cors-credentials",
         "--metrics", "--offline",
     ]  # fmt: skip

@@ -116,7 +116,7 @@ class TestBinaries:
         steps = Steps()
         probed = run(probe(path, SD).all(steps))
         assert [t.name for t in steps.done] == ["help", "version", "devices"]
-        assert [str(d) for d in probed.devices] == ["CUDA0 (NVIDIA H200)"]
+        assert [str(d) for d in probed.devices] == ["CUDA0: NVIDIA H200"]
 
     def test_sd_cli_without_a_version(self, tmp_path: Path) -> None:
         path = write_engine(

@@ -31,6 +31,9 @@ def test_exit_status(status: ExitStatus, text: str, success: bool) -> None:
     assert status.is_success is success
 
 
+PASSIVE = {"OMP_WAIT_POLICY": "passive"}  # what every child gets unless the person chose otherwise
+
+
 def test_what_would_steer_or_betray_is_removed() -> None:
     inherited = {
         "PATH": "/bin", "HOME": "/home/me", "LANG": "de_DE.UTF-8", "CUDA_VISIBLE_DEVICES": "1",
@@ -42,13 +45,13 @@ def test_what_would_steer_or_betray_is_removed() -> None:
     env = clean_environment({"LLAMA_API_KEY": "new"}, inherited=inherited, is_frozen=False)
     assert env == {
         "PATH": "/bin", "HOME": "/home/me", "LANG": "de_DE.UTF-8", "CUDA_VISIBLE_DEVICES": "1",
-        "LLAMA_API_KEY": "new",
+        "LLAMA_API_KEY": "new", **PASSIVE,
     }  # fmt: skip
 
 
 def test_harmless_names_that_look_alike_stay() -> None:
     harmless = {"TOKENIZERS_PARALLELISM": "1", "KEYBOARD": "de", "SSH_AGENT_PID": "3", "MONKEY": "1"}
-    assert clean_environment(inherited=harmless, is_frozen=False) == harmless
+    assert clean_environment(inherited=harmless, is_frozen=False) == {**harmless, **PASSIVE}
 
 
 def test_a_frozen_program_gives_the_loader_paths_back() -> None:
@@ -56,9 +59,14 @@ def test_a_frozen_program_gives_the_loader_paths_back() -> None:
         "LD_LIBRARY_PATH": "/app/_internal:/opt/cuda", "LD_LIBRARY_PATH_ORIG": "/opt/cuda",
         "LD_PRELOAD": "/app/x.so", "DYLD_LIBRARY_PATH": "/app",
     }  # fmt: skip
-    assert clean_environment(inherited=inherited, is_frozen=True) == {"LD_LIBRARY_PATH": "/opt/cuda"}
+    assert clean_environment(inherited=inherited, is_frozen=True) == {
+        "LD_LIBRARY_PATH": "/opt/cuda",
+        **PASSIVE,
+    }
     plain = {"LD_LIBRARY_PATH": "/opt/cuda"}
-    assert clean_environment(inherited=plain, is_frozen=False) == plain, "the person's own, nothing to undo"
+    assert clean_environment(inherited=plain, is_frozen=False) == {**plain, **PASSIVE}, (
+        "the person's own, nothing to undo"
+    )
 
 
 def test_our_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -172,6 +172,7 @@ def test_cancel_kills_the_whole_group_within_a_second(tmp_path: Path, stage: str
             paint(tmp_path, {"gate": str(gate), "grandchild": str(grandchild)}, heard=heard)
         )
         await until((gate / f"{stage}.reached").exists)
+        await until(lambda: heard.pids)
         began = time.monotonic()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -291,7 +291,9 @@ def test_a_hung_server_is_killed_and_restarted(tmp_path: Path) -> None:
         await stage.clock.advance(QUICK.check_interval)
         assert (stage.info.status, stage.info.health) == ("running", "ok"), "one good answer starts it afresh"
         stage.driver.healthy = False
-        await stage.clock.advance(3 * QUICK.check_interval)
+        await stage.clock.advance(2 * QUICK.check_interval)
+        assert stage.launcher.children[0].asked == []
+        await stage.clock.advance(QUICK.check_interval)
         await stage.becomes("crashed")
         assert stage.info.error_code == "SERVER_HUNG"
         assert stage.launcher.children[0].asked == ["kill"], "asking what does not answer is a waste of time"
@@ -410,6 +412,56 @@ def test_stop_during_back_off(tmp_path: Path) -> None:
         assert len(stage.launcher.children) == 1
 
     play(tmp_path, act)
+
+
+def test_whoever_joins_during_back_off_waits_for_the_restart(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        await stage.running()
+        stage.launcher.children[0].end(ExitStatus(code=1))
+        await until(lambda: stage.info.status == "crashed" and stage.clock.is_waited_for)
+        joining = asyncio.ensure_future(stage.supervisor.wait_started())
+        await asyncio.sleep(0)
+        assert not joining.done()
+        await stage.clock.advance(1)
+        info = await joining
+        assert (info.status, info.generation) == ("running", 2)
+
+    play(tmp_path, act)
+
+
+def test_whoever_joins_a_restart_hears_of_its_failure(tmp_path: Path) -> None:
+    async def act(stage: Stage) -> None:
+        await stage.running()
+        stage.driver.failure = Failure(ServerError("worse now"))
+        stage.launcher.children[0].end(ExitStatus(code=1))
+        await until(lambda: stage.info.status == "crashed" and stage.clock.is_waited_for)
+        joining = asyncio.ensure_future(stage.supervisor.wait_started())
+        stage.driver.failure = Failure(ServerError("and final"), is_final=True)
+        stage.driver.is_ready.clear()
+        await stage.clock.advance(1)
+        (await stage.launcher.child(2)).end(ExitStatus(code=1))
+        with pytest.raises(ServerError, match="and final"):
+            await joining
+
+    play(tmp_path, act)
+
+
+def test_a_bug_in_the_health_check_is_not_a_hung_server(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def act(stage: Stage) -> None:
+        async def bug() -> bool:
+            raise ZeroDivisionError
+
+        stage.driver.is_healthy = bug  # type: ignore[method-assign]
+        await stage.running()
+        await until(lambda: stage.clock.is_waited_for)
+        await stage.clock.advance(QUICK.check_interval)
+        await stage.becomes("crashed")
+        assert "internal error" in stage.info.error_message
+
+    play(tmp_path, act)
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_cancelling_the_one_who_waits_stops_the_start(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ of the real one (tests/data/llama-server). Faults stand before its flags, `--fau
     ignore-term        SIGTERM does nothing        slow-exit=SECONDS takes its time after SIGTERM
     flood=BYTES        fills both pipes, half characters included, before it goes on
     grandchild         starts a process of its own in the same group and tells its pid
+    chatty             prints its key, which the real one never does in full
     old                an older build: no child protocol, and it does not say where it listens
 
 A test can POST /fake/exit?code=N, /fake/signal?n=N, /fake/deaf (nothing is answered any more).
@@ -105,6 +106,8 @@ class Server:
     def run(self) -> int:
         f = self.faults
         log("I", "srv  llama_server: initializing ...")
+        if "chatty" in f:
+            log("W", f"srv  init: the key is {self.key}, Authorization: Bearer {self.key}")
         if "grandchild" in f:
             child = subprocess.Popen(["sleep", "1000"])
             log("I", f"grandchild {child.pid}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import struct
 import sys
 import urllib.request
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from genai_desktop.services.llama_server import LlamaServerManager
 from tests.fakes import fake_llama_server
 
 FAKE = Path(fake_llama_server.__file__)
+EMPTY_GGUF = b"GGUF" + struct.pack("<IQQ", 3, 0, 0)  # a whole file without anything in it
 PYTHON = (sys.executable, "-I", "-S")
 FLAGS = frozenset(fake_llama_server.known_flags())
 QUICK = Policy(
@@ -66,7 +68,7 @@ class FakeSystem:
     def __init__(self, **values: Any) -> None:
         self.values = values
 
-    async def get_optimal_config(self, model: ModelInfo) -> Mapping[str, Any]:
+    async def get_optimal_config(self, model: ModelInfo, **wishes: Any) -> Mapping[str, Any]:
         return self.values
 
 
@@ -85,7 +87,7 @@ class Setup:
         self.paths = DataPaths(home)
         self.paths.ensure()
         path = home / "model ü.gguf"
-        path.write_bytes(b"GGUF tiny")
+        path.write_bytes(EMPTY_GGUF)
         self.engine = FakeEngine(*faults)
         self.models = FakeModels(path)
         self.ledger = Ledger(self.paths.runtime)

@@ -85,7 +85,7 @@ class FakeLlama:
         before = self._info.status
         self._info = replace(
             self._info, status=status, model_id="talker", model_name="Talker", engine="own b1",
-            effective={"n_gpu_layers": 0},
+            effective={},
         )  # fmt: skip
         if status != before:
             self.events.emit("status_changed", self._info)

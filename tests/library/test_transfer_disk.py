@@ -151,7 +151,7 @@ def test_stopped_while_it_is_verified(tmp_path: Path, url: str) -> None:
 
     class SlowToRead(Disk):
         def read_at(self, fd: int, buffer: bytearray, offset: int) -> int:
-            gate.wait(0.5)
+            gate.wait(60)
             return super().read_at(fd, buffer, offset)
 
     async def work() -> None:
@@ -165,6 +165,8 @@ def test_stopped_while_it_is_verified(tmp_path: Path, url: str) -> None:
         task = asyncio.create_task(engine.fetch(TransferRequest(url, dest), on_progress))
         await verifying.wait()
         task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the worker has been asked to stop; now its reader may go on
         gate.set()
         with pytest.raises(asyncio.CancelledError):
             await task

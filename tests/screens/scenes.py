@@ -11,6 +11,7 @@ from genai_desktop.bridge.facade import Failure
 from genai_desktop.core.hardware import Problem
 from genai_desktop.core.recovery import Recovery
 from genai_desktop.core.settings import Settings
+from genai_desktop.ui.page_stack import call
 from genai_desktop.ui.system.logs import LogWindow
 from tests.ui import samples
 from tests.ui.fakes import FakeFacades
@@ -28,6 +29,7 @@ def window(facades: FakeFacades, theme: Theme, page: str) -> MainWindow:
 
     made = MainWindow(facades, theme)
     made.show_page(page)
+    call(made.page(page), "complete")
     return made
 
 

@@ -131,10 +131,10 @@ def test_flags_are_asked_for_once(tmp_path: Path) -> None:
             await engines.command(LLAMA)
         async with a_manager(tmp_path) as engines:
             await engines.command(LLAMA)
-            assert runs.read_text().split() == ["--help", "--version"]
+            assert runs.read_text().split() == ["--help", "--version", "--list-devices"]
             write_engine(path, LLAMA, runs=str(runs), version="version: 9 (aa)\n")  # a newer one in its place
             assert (await engines.command(LLAMA)).build.build == "b9"
-            assert runs.read_text().split() == ["--help", "--version"] * 2
+            assert runs.read_text().split() == ["--help", "--version", "--list-devices"] * 2
             assert len(await engines._verdicts.paths(LLAMA)) == 1
 
     run(work())
@@ -257,7 +257,7 @@ class TestOfLlama:
                 build = await engines.test(LLAMA, str(path))
                 assert steps(build)[-1] == ("load", False)
                 assert "no layer" in build.tests[-1].detail
-                assert build.backends == ("CUDA0 (NVIDIA H200)",)
+                assert build.backends == ("CUDA0: NVIDIA H200",)
 
         run(work())
 

@@ -120,12 +120,13 @@ def test_start_serve_stop(home: Path) -> None:
 
 
 def test_the_key_is_needed_and_stands_nowhere(home: Path) -> None:
-    setup = Setup(home)
+    setup = Setup(home, "chatty")
 
     async def act() -> None:
         info = await setup.start()
         key = setup.manager.api_key
         assert len(key) >= 32
+        assert "the key is [redacted], Authorization" in setup.lines()
         with pytest.raises(urllib.error.HTTPError) as caught:
             await asyncio.to_thread(ask, info, "/props", "wrong")
         assert caught.value.code == 401
@@ -417,6 +418,29 @@ def test_the_report_of_an_end_does_not_wait_for_any_timer(home: Path) -> None:
         await until(lambda: is_gone(pid), what="the end")
         with pytest.raises(errors.ServerError):
             await asyncio.wait_for(starting, 1.0)
+
+    play(setup, act)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<!DOCTYPE html><html><body>Sign in</body></html>", "NOT_A_MODEL"),
+        (b"", "NOT_A_MODEL"),
+        (b"GGUF\3\0\0\0", "MODEL_TRUNCATED"),
+    ],
+)
+def test_a_bad_model_is_found_even_when_the_last_words_were_lost(
+    home: Path, content: bytes, code: str
+) -> None:
+    setup = Setup(home, "exit-loading=1")
+    Path(setup.models.model.path).write_bytes(content)
+
+    async def act() -> None:
+        with pytest.raises(errors.ModelFileError) as caught:
+            await setup.start()
+        assert caught.value.code == code
+        assert caught.value.details["log"]
 
     play(setup, act)
 

@@ -646,7 +646,7 @@ def test_on_a_gpu_the_gpu_is_what_counts(tmp_path: Path) -> None:
     async def main() -> None:
         async with House(tmp_path, total=64 * GIB, vram=7 * GIB) as house:
             assert (await house.orchestrator.forecast(CONFIG)).resource == "ram"  # it has no layer on the GPU
-            house.llama._info = replace(house.llama.get_info(), effective={"n_gpu_layers": 33})
+            house.llama._info = replace(house.llama.get_info(), effective={"offloaded_layers": 33})
             forecast = await house.orchestrator.forecast(CONFIG)
             assert (forecast.resource, forecast.bytes_free) == ("vram", GIB)
 

@@ -139,7 +139,8 @@ def test_deltas_of_another_conversation_do_not_show(page: ChatPage, facades: Fak
 
 
 def test_raw_html_and_foreign_links_are_inert(page: ChatPage, facades: FakeFacades) -> None:
-    hostile = "<script>alert(1)</script><img src=http://evil/x.png> ![x](http://evil/y.png) [a](javascript:alert(1))"
+    hostile = "<script>alert(1)</script><img src=http://evil/x.png> ![x](http://evil/y.png)"
+    hostile += " [a](javascript:alert(1))"
     open_conversation(facades, message(1, "assistant", hostile))
     view = page.transcript.view("m1")
     assert view is not None

@@ -20,8 +20,8 @@ CHAT_TEMPLATE = (
 """Plain ChatML: no tools and no thinking, which the engine looks for in the template."""
 
 SHARPNESS = 2.0
-"""The logits are scaled by this. A network this small is unsure of its first word, and at the usual temperature of
-0.7 or 0.8 it would now and then pick the second best, which is a wrong answer."""
+"""The logits are scaled by this. So small a network is unsure of its first word and at the usual temperature
+of 0.7 or 0.8 it would now and then pick the second best, which is a wrong answer."""
 
 DESCRIPTION = (
     "A tiny demo model built into GenAI Desktop. It answers simple questions about the program and knows "

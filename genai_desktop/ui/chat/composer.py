@@ -167,7 +167,7 @@ class Composer(QFrame):
             self.tr("Attach"),
             "",
             self.tr(
-                "Pictures and texts (*.png *.jpg *.jpeg *.bmp *.gif *.txt *.md *.py *.json *.csv);;All files (*)"
+                "Pictures and texts (*.png *.jpg *.jpeg *.bmp *.gif *.txt *.md *.py *.json);;All files (*)"
             ),
         )
         if paths:

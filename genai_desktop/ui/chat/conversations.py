@@ -62,10 +62,11 @@ class ConversationModel(QAbstractListModel):
         if not index.isValid() or index.row() >= len(self.rows):
             return None
         summary = self.rows[index.row()]
+        title = summary.title or self.tr("New chat")
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            return summary.title
+            return title
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            return f"{summary.title}, {when(summary.updated_at)}"
+            return f"{title}, {when(summary.updated_at)}"
         return summary if role == SUMMARY else None
 
 
@@ -102,7 +103,7 @@ class _Delegate(QStyledItemDelegate):
         painter.setFont(font)
         painter.setPen(theme.color("text"))
         width = inner.width() - (18 if summary.is_pinned else 0)
-        title = painter.fontMetrics().elidedText(summary.title, Qt.TextElideMode.ElideRight, width)
+        title = painter.fontMetrics().elidedText(str(index.data()), Qt.TextElideMode.ElideRight, width)
         top = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
         painter.drawText(inner, top, title)
         painter.setFont(theme.font("meta"))

@@ -195,7 +195,7 @@ class MessageView(QFrame):
     def _render_state(self, progress: float | None) -> None:
         message = self.message
         text = ""
-        if message.state == "waiting":
+        if message.state == "waiting" and self._is_user:
             text = self.tr("Waits for the model, then it is sent")
         elif message.state == "streaming" and not message.content and not message.reasoning:
             text = self.tr("Reading the prompt …")

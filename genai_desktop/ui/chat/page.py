@@ -51,6 +51,7 @@ class ChatPage(QWidget):
         self._llm: ServerInfo | None = None
         self._has_models = True
         self._deleted = ("", "")
+        self._is_streaming = False  # in the open conversation
         self.setProperty("kind", "page")
         whole = column(self, space=0)
         self._splitter = QSplitter(Qt.Orientation.Horizontal)
@@ -118,6 +119,7 @@ class ChatPage(QWidget):
         chat.conversations_changed.connect(self._on_conversations)
         chat.search_finished.connect(self._on_found)
         chat.conversation_opened.connect(self._on_opened)
+        chat.branch_changed.connect(self._on_branch)
         chat.message_changed.connect(self._on_message)
         chat.delta_received.connect(self._on_delta)
         chat.state_changed.connect(self._on_state)
@@ -180,6 +182,14 @@ class ChatPage(QWidget):
         self.composer.prompt.setFocus()
 
     @Slot(object)
+    def _on_branch(self, conversation: Conversation) -> None:
+        """Regenerated or edited: other messages are visible now; what is being typed stays."""
+        if self._conversation is not None and conversation.summary.id == self._conversation.summary.id:
+            self._conversation = conversation
+            self.transcript.show_messages(conversation.messages)
+            self._show_middle()
+
+    @Slot(object)
     def _on_message(self, message: ChatMessage) -> None:
         if self._conversation is None or message.conversation_id != self._conversation.summary.id:
             return
@@ -198,6 +208,13 @@ class ChatPage(QWidget):
 
     @Slot(object)
     def _on_state(self, state: ChatQueueState) -> None:
+        opened = self._conversation.summary.id if self._conversation is not None else ""
+        if state.conversation_id == opened:
+            self._is_streaming = state.is_streaming
+        elif state.conversation_id:
+            return  # a reply in the background must not touch the buttons
+        elif not opened:
+            self._is_streaming = False
         self._queue = state
         self._refresh_composer()
 
@@ -283,7 +300,9 @@ class ChatPage(QWidget):
 
     @Slot()
     def _on_new(self) -> None:
-        self._facades.chat.create()
+        if self._conversation is None or self.transcript.count():
+            self._facades.chat.create()
+        self.composer.prompt.setFocus()  # one that is still empty is new enough
 
     @Slot(str)
     def _on_search(self, query: str) -> None:
@@ -334,12 +353,7 @@ class ChatPage(QWidget):
 
     def _refresh_composer(self) -> None:
         queue, llm = self._queue, self._llm
-        is_here = (
-            queue is not None
-            and self._conversation is not None
-            and queue.conversation_id in ("", self._conversation.summary.id)
-        )
-        self.composer.set_streaming(bool(queue and queue.is_streaming and is_here))
+        self.composer.set_streaming(self._is_streaming)
         hint = ""
         if queue is not None and queue.is_suspended:
             hint = self.tr("The model made room for a picture")

@@ -301,8 +301,6 @@ class ImageForm(QFrame):
                 parts.append(self.tr("{n} steps").format(n=recommended["steps"]))
             if "cfg_scale" in recommended:
                 parts.append(self.tr("CFG {x}").format(x=recommended["cfg_scale"]))
-            if "width" in recommended and "height" in recommended:
-                parts.append(f"{recommended['width']}\u00d7{recommended['height']}")
             self._recommended.setText(self.tr("Recommended: {what}").format(what=", ".join(parts)))
         self.changed.emit()
 

@@ -52,8 +52,9 @@ class DetailPane(QFrame):
         space = theme.space
         self._whole = column(inner, space=space.m, margins=space.l)
         self._build_head()
-        self._whole.addWidget(line())
-        self._whole.addWidget(label(self.tr("Memory"), "strong"))
+        self._memory = (line(), label(self.tr("Memory"), "strong"))
+        for part in self._memory:
+            self._whole.addWidget(part)
         self.fit_panel = FitPanel(theme)
         self.fit_panel.wanted.connect(self._on_fit_wanted)
         self._whole.addWidget(self.fit_panel)
@@ -136,6 +137,8 @@ class DetailPane(QFrame):
         self.show_fit(fit)
         self.about.set_rows(self._facts(model))
         self._show_files(model)
+        for part in self._memory:
+            part.setVisible(not model.missing)
         if is_other:
             self.messages.clear()
             self._metadata = ()

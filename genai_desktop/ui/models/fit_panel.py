@@ -76,7 +76,7 @@ class FitPanel(QWidget):
         self.kind.setCurrentIndex(0)
         for control in (self.slider, self.kind):
             control.blockSignals(False)
-        self.choices.setVisible(model.type == "llm")
+        self.choices.setVisible(model.type == "llm" and not model.missing)
         self._show_chosen(0)
         self.bar.hide()
         self.reason.hide()

@@ -8,11 +8,7 @@ from PySide6.QtCore import Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QFrame, QScrollArea, QWidget
 
-from genai_desktop.ui.system.charts import SPANS, ChartsPanel
-from genai_desktop.ui.system.engines import EnginesCard
-from genai_desktop.ui.system.events import EventsCard
 from genai_desktop.ui.system.hardware import HardwareCards, page_header
-from genai_desktop.ui.system.servers import server_cards
 from genai_desktop.ui.widgets.buttons import Button
 from genai_desktop.ui.widgets.labels import label
 from genai_desktop.ui.widgets.layouts import ResponsiveGrid, column
@@ -25,7 +21,11 @@ if TYPE_CHECKING:
     from genai_desktop.core.hardware import SystemCapabilities
     from genai_desktop.core.servers import LogEntry, ServerInfo
     from genai_desktop.ui.latest import Latest
+    from genai_desktop.ui.system.charts import ChartsPanel
+    from genai_desktop.ui.system.engines import EnginesCard
+    from genai_desktop.ui.system.events import EventsCard
     from genai_desktop.ui.system.logs import LogWindow
+    from genai_desktop.ui.system.servers import ServerCard
     from genai_desktop.ui.theme import Theme
 
 
@@ -36,21 +36,25 @@ class SystemPage(QWidget):
     announced = Signal(str, str, object)
     ui_changed = Signal()
 
+    charts: ChartsPanel
+    servers: dict[str, ServerCard]
+    engines: EnginesCard
+    events: EventsCard
+
     def __init__(self, facades: Facades, theme: Theme, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._facades, self._theme = facades, theme
         self._logs: dict[str, LogWindow] = {}
+        self._latest: Latest | None = None
+        self._remembered: dict[str, Any] = {}
         self.setProperty("kind", "page")
         self._build()
         self._connect()
-        self._clock = QTimer(self)
-        self._clock.setInterval(1000)
-        self._clock.timeout.connect(self._on_tick)
-        self._clock.start()
+        self._sections = [self._build_charts, self._build_servers, self._build_engines, self._build_events]
         facades.system.load()
-        self.charts.ask_for_history()
 
     def _build(self) -> None:
+        """What the first look needs; the rest comes by `complete_next`."""
         theme, space = self._theme, self._theme.space
         outer = column(self, space=0)
         scroll = QScrollArea()
@@ -69,74 +73,121 @@ class SystemPage(QWidget):
         whole.addWidget(self.messages)
         self.hardware = HardwareCards(theme)
         whole.addWidget(self.hardware)
-        whole.addSpacing(space.m)
-        self.charts = ChartsPanel(theme)
-        whole.addWidget(self.charts)
-        whole.addSpacing(space.m)
-        whole.addWidget(label(self.tr("Servers"), "section"))
-        self.servers = server_cards(theme, self)
-        grid = ResponsiveGrid(theme.px(340), space=space.m, max_columns=2)
+        self._rest = column(space=space.m)
+        whole.addLayout(self._rest)
+        whole.addStretch(1)
+
+    def complete_next(self) -> bool:
+        """Build one more section; False when the page is complete."""
+        if not self._sections:
+            return False
+        self._sections.pop(0)()
+        return True
+
+    def complete(self) -> None:
+        """Build all of it now."""
+        while self.complete_next():
+            pass
+
+    def _section(self, title: str, body: QWidget) -> None:
+        self._rest.addSpacing(self._theme.space.m)
+        if title:
+            self._rest.addWidget(label(title, "section"))
+        self._rest.addWidget(body)
+
+    def _build_charts(self) -> None:
+        from genai_desktop.ui.system.charts import ChartsPanel
+
+        system = self._facades.system
+        self.charts = ChartsPanel(self._theme)
+        self._section("", self.charts)
+        system.sample_taken.connect(self.charts.show_sample)
+        system.history_loaded.connect(self.charts.show_history)
+        system.markers_loaded.connect(self.charts.show_markers)
+        system.marker_added.connect(self.charts.show_marker)
+        self.charts.history_wanted.connect(system.load_history)
+        self.charts.span.chosen.connect(self.ui_changed)
+        self.restore_ui(self._remembered)
+        self.charts.ask_for_history()
+
+    def _build_servers(self) -> None:
+        from genai_desktop.ui.system.servers import server_cards
+
+        system = self._facades.system
+        self.servers = server_cards(self._theme, self)
+        grid = ResponsiveGrid(self._theme.px(340), space=self._theme.space.m, max_columns=2)
         grid.setObjectName("system.servers")
         grid.set_items(list(self.servers.values()))
-        whole.addWidget(grid)
-        whole.addSpacing(space.m)
-        whole.addWidget(label(self.tr("Engines"), "section"))
-        self.engines = EnginesCard(theme)
-        whole.addWidget(self.engines)
-        whole.addSpacing(space.m)
-        whole.addWidget(label(self.tr("Events"), "section"))
-        self.events = EventsCard(theme)
-        whole.addWidget(self.events)
-        whole.addStretch(1)
+        self._section(self.tr("Servers"), grid)
+        for card in self.servers.values():
+            card.start_requested.connect(self._on_start)
+            card.stop_requested.connect(system.stop_server)
+            card.restart_requested.connect(system.restart_server)
+            card.log_requested.connect(self.show_log)
+        system.server_changed.connect(self._on_server)
+        if self._latest is not None:
+            for info in self._latest.servers.values():
+                self._on_server(info)
+        self._clock = QTimer(self)
+        self._clock.setInterval(1000)
+        self._clock.timeout.connect(self._on_tick)
+        self._clock.start()
+
+    def _build_engines(self) -> None:
+        from genai_desktop.ui.system.engines import EnginesCard
+
+        system = self._facades.system
+        self.engines = EnginesCard(self._theme)
+        self._section(self.tr("Engines"), self.engines)
+        system.engines_changed.connect(self._on_engines)
+        system.engine_busy.connect(self.engines.set_busy)
+        self.engines.test_requested.connect(system.test_engine)
+        self.engines.use_requested.connect(system.use_engine)
+        if self._latest is not None and self._latest.engines is not None:
+            self._on_engines(self._latest.engines)
+
+    def _build_events(self) -> None:
+        from genai_desktop.ui.system.events import EventsCard
+
+        system = self._facades.system
+        self.events = EventsCard(self._theme)
+        self._section(self.tr("Events"), self.events)
+        system.markers_loaded.connect(self.events.show_events)
+        system.marker_added.connect(self.events.add_event)
+        if self._latest is not None and self._latest.markers is not None:
+            self.events.show_events(self._latest.markers)
+            self.charts.show_markers(self._latest.markers)
 
     def _connect(self) -> None:
         system = self._facades.system
         system.capabilities_changed.connect(self._on_capabilities)
         system.sample_taken.connect(self.hardware.show_sample)
-        system.sample_taken.connect(self.charts.show_sample)
-        system.history_loaded.connect(self.charts.show_history)
-        system.markers_loaded.connect(self.charts.show_markers)
-        system.markers_loaded.connect(self.events.show_events)
-        system.marker_added.connect(self.charts.show_marker)
-        system.marker_added.connect(self.events.add_event)
-        system.engines_changed.connect(self._on_engines)
-        system.engine_busy.connect(self.engines.set_busy)
-        system.server_changed.connect(self._on_server)
         system.log_appended.connect(self._on_log_appended)
         system.log_loaded.connect(self._on_log_loaded)
         system.diagnostics_ready.connect(self._on_diagnostics)
         system.failed.connect(self._on_failed)
         self.refresh.clicked.connect(self._on_refresh)
         self.diagnostics.clicked.connect(system.collect_diagnostics)
-        self.charts.history_wanted.connect(system.load_history)
-        self.charts.span.chosen.connect(self.ui_changed)
-        self.engines.test_requested.connect(system.test_engine)
-        self.engines.use_requested.connect(system.use_engine)
-        for card in self.servers.values():
-            card.start_requested.connect(self._on_start)
-            card.stop_requested.connect(system.stop_server)
-            card.restart_requested.connect(system.restart_server)
-            card.log_requested.connect(self.show_log)
 
     # -- the protocol of pages --------------------------------------------------------------------------
 
     def replay(self, latest: Latest) -> None:
         """What was said before this page was there."""
-        for info in latest.servers.values():
-            self._on_server(info)
+        self._latest = latest
         if latest.capabilities is not None:
             self._on_capabilities(latest.capabilities)
-        if latest.engines is not None:
-            self._on_engines(latest.engines)
         if "system" in latest.failures:
             self._on_failed(latest.failures["system"])
 
     def ui_state(self) -> dict[str, Any]:
+        if self._sections:
+            return self._remembered
         return {"span": self.charts.span.current}
 
     def restore_ui(self, values: dict[str, Any]) -> None:
-        if values.get("span") in SPANS:
-            self.charts.span.choose(values["span"])
+        self._remembered = values
+        if values.get("span") and hasattr(self, "charts"):
+            self.charts.span.choose(str(values["span"]))
 
     # -- snapshots --------------------------------------------------------------------------------------
 
@@ -173,6 +224,7 @@ class SystemPage(QWidget):
             self.refresh.setEnabled(True)
             self.hardware.busy.hide()
         if failure.action == "engines":
+            self.complete()
             self.engines.waiting.hide()
         self.messages.show_failure(failure, text, slot)
 

@@ -43,7 +43,8 @@ class MessageStrip(QFrame):
         super().__init__(parent)
         self._tone: Tone = tone
         self.setProperty("kind", "strip")
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Maximum)
+        # not Maximum: that is the height of one line, and a long sentence in a narrow page has four
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         inside = row(self, space=theme.space.m, margins=(12, 8, 8, 8))
         self._icon = Icon(theme, _ICONS[tone], _COLORS[tone])
         words = column(space=2)

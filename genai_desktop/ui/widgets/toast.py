@@ -1,11 +1,11 @@
-"""A short word at the foot of the window, with Undo where something can be taken back."""
+"""A short word over the page, with Undo where something can be taken back."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QEvent, QObject, QTimer, Slot
-from PySide6.QtWidgets import QFrame, QWidget
+from PySide6.QtWidgets import QFrame, QStackedWidget, QWidget
 
 from genai_desktop.ui.widgets.buttons import Button, IconButton
 from genai_desktop.ui.widgets.labels import label
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Toast(QFrame):
-    """Lies over the bottom of `host` and leaves by itself. One at a time: a new one replaces the old one."""
+    """Lies over `host` and leaves by itself. One at a time: a new one replaces the old one."""
 
     def __init__(self, theme: Theme, host: QWidget, milliseconds: int = 8000) -> None:
         super().__init__(host)
@@ -40,6 +40,8 @@ class Toast(QFrame):
         self._timer.setInterval(milliseconds)
         self._timer.timeout.connect(self.hide)
         host.installEventFilter(self)
+        if isinstance(host, QStackedWidget):
+            host.currentChanged.connect(self.raise_)
         self.hide()
 
     def announce(self, text: str, action: str = "", on_action: Callable[[], None] | None = None) -> None:
@@ -65,7 +67,8 @@ class Toast(QFrame):
     def _place(self) -> None:
         self.ensurePolished()
         self.adjustSize()
-        self.move((self._host.width() - self.width()) // 2, self._host.height() - self.height() - 16)
+        # under the tool bar: at the foot it would lie over the composer and the progress line
+        self.move((self._host.width() - self.width()) // 2, 56)
 
     @Slot()
     def _on_acted(self) -> None:
