@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from genai_desktop.core.errors import PortInUseError
+from genai_desktop.engines.environment import INSTANCE_TOKEN
 
 Occupant = Literal["ours", "llama-server", "other"]
 _ASK_SECONDS = 0.8
@@ -64,11 +65,14 @@ def _family(host: str) -> socket.AddressFamily:
 
 
 async def port_owner(port: int, host: str = "127.0.0.1", *, ours: Collection[int] = ()) -> PortOwner:
-    """Who listens on a taken port. ours: the pids of our own servers. Takes at most about two seconds."""
+    """Who listens on a taken port. Takes at most about two seconds.
+
+    ours: the pids of our own servers; what carries our mark is known without it.
+    """
     (pid, program), (is_llama, model) = await asyncio.gather(
         asyncio.to_thread(_listener, port), _ask_llama(port, host)
     )
-    if pid is not None and pid in ours:
+    if pid is not None and (pid in ours or await asyncio.to_thread(_is_marked, pid)):
         return PortOwner("ours", model, program, pid)
     return PortOwner("llama-server" if is_llama else "other", model, program, pid)
 
@@ -97,6 +101,15 @@ def _listener(port: int) -> tuple[int | None, str]:
                     return connection.pid, psutil.Process(connection.pid).name()
                 return connection.pid, ""
     return None, ""
+
+
+def _is_marked(pid: int) -> bool:
+    """Whether some run of this program started it."""
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return INSTANCE_TOKEN in psutil.Process(pid).environ()
+    return False
 
 
 async def _ask_llama(port: int, host: str) -> tuple[bool, str]:

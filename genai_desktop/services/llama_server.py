@@ -139,7 +139,8 @@ class LlamaServerManager:
             slot_dir=self._paths.slots,
             clock=self._clock,
             token=self._ledger.environment(),
-            our_pids=lambda: {entry.pid for entry in self._ledger.entries()},
+            # this very process serves the image API
+            our_pids=lambda: {os.getpid(), *(entry.pid for entry in self._ledger.entries())},
             transport=self._transport,
             patience=self._patience,
         )

@@ -271,22 +271,6 @@ def _script(path: Path, body: str) -> None:
 
 
 @contextmanager
-def other_program() -> Iterator[int]:
-    """A process that listens on a port and says nothing; the port."""
-    code = (
-        "import socket, sys\ns = socket.create_server(('127.0.0.1', 0))\n"
-        "print(s.getsockname()[1], flush=True)\nsys.stdin.read()"
-    )
-    argv = [sys.executable, "-I", "-S", "-c", code]
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.communicate()
-
-
-@contextmanager
 def foreign_llama_server(port: int, model: Path) -> Iterator[int]:
     """Somebody else's real llama-server, with a key of theirs."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("LLAMA_", "GENAI_"))}

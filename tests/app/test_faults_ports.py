@@ -22,7 +22,8 @@ from genai_desktop.engines.ports import free_port
 from genai_desktop.gateway.server import ImageGateway
 from genai_desktop.library.paths import guide_model
 from tests.aio import run
-from tests.app.faults import ROOT, Scene, engines, foreign_llama_server, note, opened, other_program
+from tests.app.faults import ROOT, Scene, engines, foreign_llama_server, note, opened
+from tests.fakes.other_program import other_program
 
 pytestmark = [pytest.mark.real, pytest.mark.xdist_group("faults")]
 
@@ -46,8 +47,8 @@ def serving(home: Path, port: int) -> Iterator[int]:
         process.communicate(timeout=20)
 
 
-async def refused(scene: Scene, port: int) -> str:
-    """The sentence for this port; afterwards all is as it was."""
+async def refused(scene: Scene, port: int, state: str = "stopped") -> str:
+    """The sentence for this port."""
     began = time.monotonic()
     with pytest.raises(PortInUseError) as caught:
         await scene.genai.load_llm("guide", {"port": port})
@@ -55,7 +56,7 @@ async def refused(scene: Scene, port: int) -> str:
     error = caught.value
     assert str(port) in error.message
     assert "auto" in error.remedy
-    assert scene.info.status == "stopped"
+    assert scene.info.status == state
     assert scene.info.error_message == error.message
     return error.message
 
@@ -72,7 +73,7 @@ def test_whoever_has_the_port_is_named(home: Path) -> None:
             with foreign_llama_server(port, guide_model()) as pid:
                 sentences.append(await refused(scene, port))
                 assert f"another llama-server (process {pid})" in sentences[-1]
-            with other_program() as port:
+            with other_program() as (_, port):
                 sentences.append(await refused(scene, port))
                 assert "the program python" in sentences[-1]
             gateway = ImageGateway(scene.genai)
@@ -97,7 +98,7 @@ def test_the_image_api_names_it_too(home: Path) -> None:
             assert info.port is not None
             with pytest.raises(PortInUseError, match="a server this program started"):
                 await ImageGateway(scene.genai).start(info.port)
-            with other_program() as port, pytest.raises(PortInUseError, match="the program python"):
+            with other_program() as (_, port), pytest.raises(PortInUseError, match="the program python"):
                 await ImageGateway(scene.genai).start(port)
             await scene.answered()
 
@@ -107,35 +108,33 @@ def test_the_image_api_names_it_too(home: Path) -> None:
 @pytest.mark.parametrize("wanted", ["auto", "given"])
 def test_stolen_between_choosing_and_binding(home: Path, wanted: str) -> None:
     """The real engine finds its port taken: with "auto" it gets another one, a given one is told."""
-    stolen: list[socket.socket] = []
+    thief = socket.socket()
+    thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    stolen = 0
 
     def steal(info: ServerInfo) -> None:
+        nonlocal stolen
         if info.pid is not None and info.port is not None and not stolen:
-            thief = socket.socket()
-            thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             thief.bind(("127.0.0.1", info.port))
             thief.listen()
-            stolen.append(thief)
+            stolen = info.port
 
     async def main() -> None:
         async with opened(home) as scene:
             scene.genai.llama.on("changed", steal)
             port: Any = "auto" if wanted == "auto" else free_port()
             if wanted == "given":
-                await refused(scene, port)
+                await refused(scene, port, "crashed")
+                assert engines() == []
             else:
                 await scene.genai.load_llm("guide", {"port": "auto"})
-                assert scene.info.port != stolen[0].getsockname()[1]
+                assert scene.info.port != stolen
                 assert {info.status for info in scene.infos} == {"starting", "running"}
                 await scene.answered()
                 assert len(engines()) == 1
-            stolen.pop().close()
-            await scene.genai.stop_server("llama")
-            stolen.append(socket.socket())
+            thief.close()
             await scene.genai.load_llm("guide", {"port": port})
 
-    try:
+    with thief:
         run(main(), 60)
-    finally:
-        for thief in stolen:
-            thief.close()
+    assert stolen

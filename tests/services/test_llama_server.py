@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import stat
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from genai_desktop.engines.ports import free_port
 from genai_desktop.engines.supervisor import Policy
 from tests.aio import run, until, until_sync
 from tests.fakes.llama_setup import QUICK, FakeSystem, Setup, ask, fake_argv
+from tests.fakes.other_program import other_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals")
 ROOT = Path(__file__).resolve().parents[2]
@@ -514,14 +514,11 @@ def test_a_port_used_by_another_program(home: Path) -> None:
     setup = Setup(home)
 
     async def act() -> None:
-        with socket.socket() as other:
-            other.bind(("127.0.0.1", 0))
-            other.listen()
-            port = other.getsockname()[1]
+        with other_program() as (pid, port):
             with pytest.raises(errors.PortInUseError, match="the program") as caught:
                 await setup.start(port=port)
             assert caught.value.details["owner"] == "other"
-            assert caught.value.details["pid"] == os.getpid()
+            assert caught.value.details["pid"] == pid
 
     play(setup, act)
 

@@ -238,6 +238,9 @@ class LogView(QAbstractScrollArea):
             self._cursor = self._row_at(event)
             self.viewport().update()
 
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        event.accept()
+
     def keyPressEvent(self, event: QKeyEvent) -> None:
         bar = self.verticalScrollBar()
         steps = {

@@ -12,8 +12,6 @@ from genai_desktop.ui.widgets.layouts import row
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PySide6.QtGui import QKeyEvent
-
 
 class SegmentedControl(QFrame):
     """Exactly one segment is chosen. Left and Right move; `chosen` tells the key."""
@@ -67,15 +65,6 @@ class SegmentedControl(QFrame):
         """Show a number after the text; 0 takes it away."""
         text = self._texts[key]
         self.button(key).setText(f"{text}  {count}" if count else text)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        step = {Qt.Key.Key_Left: -1, Qt.Key.Key_Right: 1}.get(Qt.Key(event.key()))
-        if step is None:
-            super().keyPressEvent(event)
-            return
-        index = max(0, min(len(self._keys) - 1, self._keys.index(self.current) + step))
-        self.choose(self._keys[index])
-        self._group.button(index).setFocus(Qt.FocusReason.TabFocusReason)
 
     @Slot(int)
     def _on_clicked(self, index: int) -> None:
