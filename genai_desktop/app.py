@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import ctypes.util
 import faulthandler
 import logging
 import os
 import sys
 import threading
 from collections.abc import Coroutine, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 from genai_desktop.core.errors import GenaiError
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from PySide6.QtWidgets import QApplication
 
     from genai_desktop.services.genai import GenAI
@@ -26,7 +26,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 CLOSE_DEADLINE = 12.0  # seconds the services have to stop their children
 APP_ID = "genai-desktop"
-_XCB_LIBRARIES = ("xcb-cursor", "xcb-icccm", "xcb-keysyms", "xcb-shape", "xcb-xkb", "xkbcommon-x11")
+_XCB_LIBRARIES = (
+    "libxcb-cursor.so.0",
+    "libxcb-icccm.so.4",
+    "libxcb-keysyms.so.1",
+    "libxcb-shape.so.0",
+    "libxcb-xkb.so.1",
+    "libxkbcommon-x11.so.0",
+)
 _XCB_PACKAGES = (
     "libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0 libgl1 libegl1"
 )
@@ -85,7 +92,16 @@ def display_problem() -> str:
             "There is no screen to open a window on (neither DISPLAY nor WAYLAND_DISPLAY is set). "
             "Start it from a desktop session, or use the command line: genai-desktop --help"
         )
-    missing = [name for name in _XCB_LIBRARIES if ctypes.util.find_library(name) is None]
+    import ctypes
+
+    missing = []
+    for name in _XCB_LIBRARIES:
+        try:
+            ctypes.CDLL(
+                name
+            )  # Qt loads them a moment later anyway; find_library would start a process for each
+        except OSError:
+            missing.append(name)
     if missing:
         return (
             f"Qt cannot open a window because system libraries are missing ({', '.join(missing)}). "
@@ -141,8 +157,9 @@ class Application:
         self._deadline.timeout.connect(self._on_deadline)
         if not ((options.minimized or settings.start_minimized) and self.window.has_tray()):
             self.window.show()
+        self.window.first_painted.connect(self._instance.listen)
         # the services start after the first paint: a window that is there beats one that is complete
-        QTimer.singleShot(0, self.thread.start)
+        QTimer.singleShot(0, self._start_services)
 
     # public -----------------------------------------------------------------------------------------------
 
@@ -190,6 +207,10 @@ class Application:
         follow_image_server(genai)
 
     # GUI thread -------------------------------------------------------------------------------------------
+
+    def _start_services(self) -> None:
+        if not self._is_quitting:
+            self.thread.start()
 
     def _take_instance(self) -> bool:
         from genai_desktop.bridge.single_instance import SingleInstance
@@ -242,6 +263,7 @@ class Application:
             Ledger(self.paths.runtime).sweep()
             logging.shutdown()
             os._exit(1)
+        self.thread.discard_unrun()
         # queued signals may still hold snapshots for widgets: deliver them before the widgets go
         QCoreApplication.sendPostedEvents(None, 0)
         self.window.dispose()

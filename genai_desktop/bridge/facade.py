@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -91,6 +90,8 @@ class Facade(QObject):
             return
 
         async def guarded() -> None:
+            import asyncio  # late: the window is painted before the loop exists
+
             try:
                 result = await work(await self._thread.ready())
             except asyncio.CancelledError:

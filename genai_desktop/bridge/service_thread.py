@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import concurrent.futures
 import gc
 import logging
 import os
@@ -14,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from PySide6.QtCore import QObject, QThread, Signal
 
 if TYPE_CHECKING:
+    import asyncio
+    import concurrent.futures
+
     from genai_desktop.services.genai import GenAI
 
 os.environ.setdefault("QT_API", "pyside6")  # read by qasync when it is imported
@@ -42,6 +43,7 @@ class ServiceThread(QThread):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()  # held for a few instructions only, never while anything waits
         self._has_run = False
+        self._close_wanted: float | None = None  # asked for, perhaps before there was a loop to do it in
         self._early: list[tuple[Coroutine[Any, Any, Any], concurrent.futures.Future[Any]]] = []
         self._genai: GenAI | None = None
         self._is_open: asyncio.Future[GenAI] | None = None
@@ -56,6 +58,8 @@ class ServiceThread(QThread):
 
         After the end it is closed unrun and the future cancelled.
         """
+        import concurrent.futures
+
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         with self._lock:
             if self._loop is None and not self._has_run:
@@ -80,18 +84,32 @@ class ServiceThread(QThread):
     def request_close(self, deadline: float = 12.0) -> None:
         """Begin the end: cancel what runs, close the services, leave the loop. Returns at once."""
         with self._lock:
+            self._close_wanted = deadline
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(self._begin_close, deadline)
+
+    def discard_unrun(self) -> None:
+        """What was asked of a thread that never ran is closed, not forgotten (after the end)."""
+        with self._lock:
+            early, self._early = self._early, []
+        for coro, future in early:
+            coro.close()
+            future.cancel()
 
     # the service thread -----------------------------------------------------------------------------------
 
     async def ready(self) -> GenAI:
         """Wait until the services are open; raises what opening raised."""
+        import asyncio
+
         assert self._is_open is not None  # noqa: S101 - set before the loop runs anything
         return await asyncio.shield(self._is_open)
 
     def run(self) -> None:
         """QThread's body."""
+        import asyncio
+        import concurrent.futures
+
         import qasync
 
         loop = qasync.QEventLoop(self)
@@ -104,10 +122,13 @@ class ServiceThread(QThread):
         with self._lock:
             self._loop, self._has_run = loop, True
             early, self._early = self._early, []
+            close_wanted = self._close_wanted
         try:
             self._spawn(self._open(), None)
             for coro, future in early:
                 self._spawn(coro, future)
+            if close_wanted is not None:
+                loop.call_soon(self._begin_close, close_wanted)
             loop.run_forever()
         finally:
             with self._lock:
@@ -138,6 +159,8 @@ class ServiceThread(QThread):
     def _spawn(
         self, coro: Coroutine[Any, Any, Any], future: concurrent.futures.Future[Any] | None
     ) -> asyncio.Task[Any]:
+        import asyncio
+
         task = asyncio.ensure_future(coro)
         self._tasks.add(task)
 
@@ -156,12 +179,18 @@ class ServiceThread(QThread):
         return task
 
     def _begin_close(self, deadline: float) -> None:
+        import asyncio
+
         if self._is_closing:
             return
         self._is_closing = True
         self._closing = asyncio.ensure_future(self._close(deadline))
 
     async def _close(self, deadline: float) -> None:
+        import asyncio
+
+        from genai_desktop.engines.deadline import Deadline
+
         tasks = list(self._tasks)
         if tasks:
             # what was asked a moment ago (settings, a draft) is finished; what takes longer is cancelled
@@ -170,7 +199,7 @@ class ServiceThread(QThread):
         for task in tasks:
             task.cancel()
         try:
-            async with asyncio.timeout(deadline):
+            async with Deadline(deadline):
                 if tasks:
                     await asyncio.wait(tasks, timeout=deadline / 2)
                 if self._genai is not None:
@@ -187,6 +216,8 @@ class ServiceThread(QThread):
 
 async def _cancel_rest() -> None:
     """No task may be destroyed while it waits: its `finally` would never run."""
+    import asyncio
+
     rest = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     for task in rest:
         task.cancel()

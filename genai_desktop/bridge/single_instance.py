@@ -8,9 +8,12 @@ import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QLockFile, QObject, Signal, Slot
-from PySide6.QtNetwork import QLocalServer, QLocalSocket
+
+if TYPE_CHECKING:
+    from PySide6.QtNetwork import QLocalServer, QLocalSocket
 
 _log = logging.getLogger(__name__)
 
@@ -48,9 +51,13 @@ class SingleInstance(QObject):
         self._server: QLocalServer | None = None
 
     def acquire(self) -> bool:
-        """True: we are the first. A lock of a dead process is taken over."""
-        if not self._lock.tryLock(0):
-            return False
+        """True: we are the first. A lock of a dead process is taken over; then call `listen`."""
+        return bool(self._lock.tryLock(0))
+
+    def listen(self) -> None:
+        """Hear of later starts from now on. After the first paint: the network module takes a moment."""
+        from PySide6.QtNetwork import QLocalServer
+
         QLocalServer.removeServer(self._name)
         server = QLocalServer(self)
         server.setSocketOptions(QLocalServer.SocketOption.UserAccessOption)
@@ -58,10 +65,11 @@ class SingleInstance(QObject):
         if not server.listen(self._name):
             _log.warning("no second start can reach this window: %s", server.errorString())
         self._server = server
-        return True
 
     def hand_over(self, arguments: list[str], timeout_ms: int = 2000) -> bool:
         """Tell the first instance; False when it does not answer."""
+        from PySide6.QtNetwork import QLocalSocket
+
         socket = QLocalSocket()
         socket.connectToServer(self._name)
         if not socket.waitForConnected(timeout_ms):
@@ -88,6 +96,8 @@ class SingleInstance(QObject):
 
     @Slot()
     def _on_ready(self) -> None:
+        from PySide6.QtNetwork import QLocalSocket
+
         socket = self.sender()
         if isinstance(socket, QLocalSocket):
             self._read(socket)

@@ -6,13 +6,14 @@ The same services without a window (spec: exit codes, JSON lines, progress on a 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import signal
 import sys
+from typing import TYPE_CHECKING
 
-from genai_desktop.cli.output import Output
 from genai_desktop.cli.parser import build_parser
 from genai_desktop.core.errors import CancelledError, GenaiError, InvalidInputError
+
+if TYPE_CHECKING:
+    from genai_desktop.cli.output import Output
 
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_UNVERIFIABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -24,6 +25,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> int:
     """Run one command; the exit code. Never a traceback on the terminal."""
+    import asyncio  # not for the window, which parses its arguments here and has 160 ms to its first paint
+
+    from genai_desktop.cli.output import Output
+
     output = Output(is_json=bool(getattr(options, "json", False)))
     try:
         return asyncio.run(_guarded(options, output))
@@ -37,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _guarded(options: argparse.Namespace, output: Output) -> int:
+    import asyncio
+    import signal
     from importlib import import_module
 
     loop = asyncio.get_running_loop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +18,7 @@ from genai_desktop.core.errors import (
 )
 from genai_desktop.core.servers import ServerHealth
 from genai_desktop.engines.chat_stream import ChatStream
+from genai_desktop.engines.deadline import Deadline
 from genai_desktop.engines.llama_errors import (
     BAD_REPLY,
     MODEL_LOADING,
@@ -231,7 +231,7 @@ class LlamaClient:
         headers = {"Content-Type": "application/json"} if body is not None else {}
         content = _encode(body) if body is not None else None
         try:
-            async with asyncio.timeout(timeout):
+            async with Deadline(timeout):
                 response = await self._client().request(method, path, content=content, headers=headers)
         except TimeoutError:
             raise error_from_transport(httpx.ReadTimeout("no answer"), self.base_url) from None

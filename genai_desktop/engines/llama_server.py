@@ -15,6 +15,7 @@ from genai_desktop.core.errors import PortInUseError, ServerTimeoutError
 from genai_desktop.core.launch import LlamaServerConfig, build_llama_argv
 from genai_desktop.core.models import ModelInfo
 from genai_desktop.engines.clock import Clock
+from genai_desktop.engines.deadline import Deadline
 from genai_desktop.engines.driver import Failure, Heard, Launch
 from genai_desktop.engines.environment import clean_environment
 from genai_desktop.engines.health import LlamaProbe, effective_from_props
@@ -190,7 +191,7 @@ class LlamaServer:
                     raise await self._port_in_use(self._port or 0)
             self._check_alive()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(wait):
+                async with Deadline(wait):
                     await self._news.wait()
             wait = min(POLL_SECONDS, wait * 1.5)
 

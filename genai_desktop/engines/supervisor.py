@@ -24,6 +24,7 @@ from genai_desktop.core.errors import BusyError, CancelledError, GenaiError, Ser
 from genai_desktop.core.events import Emitter
 from genai_desktop.core.servers import ServerInfo, ServerStatus
 from genai_desktop.engines.clock import Clock
+from genai_desktop.engines.deadline import Deadline
 from genai_desktop.engines.driver import Failure, Launch, ServerDriver
 from genai_desktop.engines.ledger import Ledger
 from genai_desktop.engines.logs import OutputReader, ProcessLog
@@ -138,7 +139,10 @@ class Supervisor:
         return self._info
 
     async def stop(self, grace: float | None = None) -> None:
-        """Ask, wait, kill. Returns when nothing runs any more. A second call joins; grace 0 kills."""
+        """Ask, wait `grace` seconds, kill; 0 kills at once. Returns when nothing runs any more.
+
+        A second call joins, and may be in more of a hurry.
+        """
         if self._task is None:
             if self._info.status == "crashed":
                 self._set("stopped", error_code="", error_message="", error_remedy="")
@@ -150,7 +154,7 @@ class Supervisor:
             self._fail_start(CancelledError("The start was cancelled."))
             self._set("stopping")
             task.cancel()
-        elif grace == 0:
+        elif grace is not None and not (await asyncio.wait({task}, timeout=grace))[0]:
             self.kill()
         await asyncio.wait({task})
         self._ended(task)
@@ -274,7 +278,7 @@ class Supervisor:
                 else:
                     child.terminate()
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(grace):
+                    async with Deadline(grace):
                         await child.wait()
             if child.exit_status is None:
                 if was_ready and grace > 0:
@@ -287,7 +291,7 @@ class Supervisor:
 
     async def _wait_killed(self, child: ChildProcess) -> None:
         try:
-            async with asyncio.timeout(self._policy.kill_wait):
+            async with Deadline(self._policy.kill_wait):
                 await child.wait()
         except TimeoutError:
             # a process in the kernel (a dying disk, a wedged driver) cannot be killed; do not wait with it
@@ -373,7 +377,10 @@ class Supervisor:
             self._give_up(Failure(internal))
         elif task.cancelled() or self._is_stop_asked:
             self._fail_start(CancelledError("The start was cancelled."))
-            self._set("stopped", pid=None, health="unknown", load_progress=None, url=None)
+            self._set(
+                "stopped", pid=None, health="unknown", load_progress=None, url=None,
+                error_code="", error_message="", error_remedy="", log_tail=(),
+            )  # fmt: skip
             self._events.emit("stopped", self._info)
         self._is_stop_asked = False
 

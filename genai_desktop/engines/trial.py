@@ -19,6 +19,7 @@ from genai_desktop.core.images import ImageGenerationConfig
 from genai_desktop.core.launch import LlamaServerConfig, build_llama_argv
 from genai_desktop.core.llama_config import resolved
 from genai_desktop.core.models import ModelInfo
+from genai_desktop.engines.deadline import Deadline
 from genai_desktop.engines.environment import clean_environment
 from genai_desktop.engines.health import LlamaProbe
 from genai_desktop.engines.llama_client import LlamaClient
@@ -133,7 +134,7 @@ class LlamaTrial:
     async def _wait_until_loaded(self, running: _Run, model: ModelInfo) -> None:
         probe = LlamaProbe(running.url, running.key)
         try:
-            async with asyncio.timeout(self._patience.load):
+            async with Deadline(self._patience.load):
                 while await probe.health() != "ok" or await probe.props() is None:
                     if running.child.exit_status is not None:
                         status = await running.child.wait()
@@ -169,7 +170,7 @@ class LlamaTrial:
         messages = [{"role": "user", "content": "Hello!"}]
         try:
             async with (
-                asyncio.timeout(self._patience.reply),
+                Deadline(self._patience.reply),
                 LlamaClient(running.url, running.key) as client,
                 contextlib.aclosing(
                     client.stream_chat(messages, SamplingParameters(temperature=0.0, max_tokens=_TOKENS))
@@ -231,7 +232,7 @@ class ImageTrial:
             listener = SdListener(on_line=lambda line: self._on_line(line.text))
             run = SdRun(self._command, config, model, folder)
             try:
-                async with asyncio.timeout(self._patience.image):
+                async with Deadline(self._patience.image):
                     outcome = await run_sd(self._launcher, run, listener)
             except TimeoutError as error:
                 raise ImageError(

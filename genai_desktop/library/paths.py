@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from genai_desktop.core.errors import InvalidInputError, StorageError
 from genai_desktop.library.disk import storage_error
 
@@ -117,6 +115,8 @@ class DataPaths:
         variables = os.environ if environment is None else environment
         chosen = data_dir if data_dir is not None else variables.get(HOME_VARIABLE) or None
         if chosen is None:
+            import platformdirs
+
             return cls(Path(platformdirs.user_data_dir(APPLICATION, appauthor=False)))
         if not chosen.strip() or "\0" in chosen:
             raise InvalidInputError(

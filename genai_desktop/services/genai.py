@@ -262,7 +262,13 @@ class GenAI:
         await self.diffusion.start(DiffusionServerConfig(model_id=chosen, port=port))
 
     async def stop_server(self, name: str) -> None:
-        await (self.llama.stop() if name == "llama" else self.diffusion.stop())
+        """At a person's wish: a language model that has stepped aside is not brought back either."""
+        if name != "llama":
+            await self.diffusion.stop()
+            return
+        if self.orchestrator.is_away:
+            await self.orchestrator.clear_saved_state()
+        await self.llama.stop()
 
     async def restart_server(self, name: str) -> None:
         if name == "llama":
@@ -354,7 +360,10 @@ class GenAI:
 
     async def remove_model(self, model_id: str) -> int:
         """Bytes freed. A model in use is unloaded first."""
-        if self.llama.get_info().model_id == model_id and self.llama.get_status() != "stopped":
+        saved = self.orchestrator.get_saved_state()
+        if saved is not None and saved.config.model_id == model_id:
+            await self.orchestrator.clear_saved_state()
+        if self.llama.get_info().model_id == model_id:
             await self.llama.stop()
         if self.diffusion.get_info().model_id == model_id:
             await self.diffusion.stop()

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from genai_desktop.core.errors import GenaiError, StorageError
+from genai_desktop.core.errors import CancelledError, GenaiError, StorageError
 from genai_desktop.core.handoff import SavedLlmState, SavedSlot, slot_file_name
 
 if TYPE_CHECKING:
@@ -33,13 +33,17 @@ _POLL = 0.05
 
 @dataclass
 class Suspension:
-    """What was done so far. stopping: the task that ends the server, once there is one."""
+    """What was done so far. stopping: the task that ends the server, once there is one.
+
+    is_unwanted: a person unloaded it meanwhile, so it is not brought back.
+    """
 
     state: SavedLlmState | None = None
     slots: list[SavedSlot] = field(default_factory=list)
     stopping: asyncio.Future[None] | None = None
     seconds_suspend: float = 0.0
     notes: list[str] = field(default_factory=list)
+    is_unwanted: bool = False
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -49,12 +53,16 @@ class Suspension:
 
 @dataclass(frozen=True)
 class Return:
-    """How bringing it back went. restored: tokens read back from the slots, None when there was nothing."""
+    """How bringing it back went. restored: tokens read back from the slots, None when there was nothing.
+
+    is_back: it runs again by our doing; without it and without an error a person wanted it otherwise.
+    """
 
     seconds: float
     restored: int | None
     error: GenaiError | None = None
     note: str = ""
+    is_back: bool = False
 
 
 class LlmSuspender:
@@ -127,18 +135,19 @@ class LlmSuspender:
         restored: int | None = None
         error: GenaiError | None = None
         note = ""
+        is_back = False
         if work.stopping is not None:
             self._on_phase("resuming")
             await asyncio.wait({work.stopping})
             state = work.state
-            if state is not None:
-                is_ours, error = await self._start(state.config)
-                if error is None and is_ours:
+            if state is not None and not work.is_unwanted:
+                is_back, error = await self._start(state.config)
+                if is_back:
                     restored, note = await self._restore(state)
         if error is None:
             await asyncio.to_thread(self._file.clear, work.files)
         self._conversations.release()
-        return Return(time.monotonic() - began, restored, error, note)
+        return Return(time.monotonic() - began, restored, error, note, is_back)
 
     # steps --------------------------------------------------------------------------------------------------
 
@@ -189,10 +198,12 @@ class LlmSuspender:
         """Start as it was, twice if need be. (True, None): it runs and is ours to fill."""
         error: GenaiError | None = None
         for attempt in range(2):
-            if self._llama.get_status() in ("running", "starting") and attempt == 0:
+            if self._llama.get_status() in ("running", "starting"):
                 return False, None  # somebody loaded a model meanwhile: theirs stays
             try:
                 await self._llama.start(config)
+            except CancelledError:
+                return False, None  # somebody unloaded it, or loads another one
             except GenaiError as failure:
                 error = failure
                 _log.warning("the language model did not come back (try %d): %s", attempt + 1, failure)

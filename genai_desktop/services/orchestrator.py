@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     )
 
 _log = logging.getLogger(__name__)
+CLOSE_SECONDS = 1.0  # what saving a conversation may still take when the program ends
 
 
 class ResourceOrchestrator:
@@ -187,14 +188,24 @@ class ResourceOrchestrator:
         await self._until_settled()
         return self._report
 
+    @property
+    def is_away(self) -> bool:
+        """The language model has stepped aside, or is about to, or is coming back."""
+        return self._work is not None
+
     def get_saved_state(self) -> SavedLlmState | None:
         """What is put aside now, or was offered by `recover`."""
         return (self._work.state if self._work is not None else None) or self._offered
 
     async def clear_saved_state(self) -> None:
-        """Do not bring the language model back; its saved slots are removed, waiting turns are let go."""
+        """Do not bring the language model back; its saved slots are removed, waiting turns are let go.
+
+        While a step is under way they go at the end of the hand-off.
+        """
         state, self._offered = self.get_saved_state(), None
-        is_settled = self._resuming is None and self._announcer.phase in ("suspended", "failed")
+        is_settled = not self._under_way() and self._announcer.phase in ("suspended", "failed")
+        if self._work is not None:
+            self._work.is_unwanted = True
         if self._work is not None and is_settled:
             self._work = None
             self._conversations.release()
@@ -296,7 +307,9 @@ class ResourceOrchestrator:
             steps.cancel()
             self._begin_resume(after=steps)
             if self._is_closed:
-                await asyncio.wait({steps})
+                if not (await asyncio.wait({steps}, timeout=CLOSE_SECONDS))[0]:
+                    await self._llama.stop(0)  # an engine that hangs would never finish saving
+                    await asyncio.wait({steps})
                 await asyncio.to_thread(self._file.clear, work.files)
             raise
         if work.state is not None:
@@ -353,7 +366,7 @@ class ResourceOrchestrator:
         )
         if outcome.error is None:
             self._work = None
-            if was_away and work.state is not None:
+            if outcome.is_back and work.state is not None:
                 self._telemetry.mark("resumed", work.state.model_name)
                 self._next_turn.expect()
         self._announcer.arrive(outcome.error)

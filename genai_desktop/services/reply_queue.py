@@ -12,6 +12,7 @@ from typing import Literal
 
 from genai_desktop.core.chat import ChatMessage, ChatQueueState, InferenceStats
 from genai_desktop.core.errors import BusyError, GenaiError, InferenceError
+from genai_desktop.engines.deadline import Deadline
 from genai_desktop.library.conversations import NEVER_SENT, ConversationStore
 from genai_desktop.services.delta_batch import Timer
 from genai_desktop.services.llama_link import LlamaLink
@@ -172,7 +173,7 @@ class ReplyQueue:
         "Load, then send" reaches us as two wishes at once, and the load has not begun when the text is here.
         """
         with suppress(TimeoutError, InferenceError):
-            async with asyncio.timeout(patience):
+            async with Deadline(patience):
                 while self.verdict() == "refuse":
                     await self._next_change()
         return self.verdict() != "refuse"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, QRectF, Qt, QTimer, Signal, Slot
 from PySide6.QtGui import QColor, QIcon, QPainter, QPixmap
-from PySide6.QtWidgets import QMenu, QSystemTrayIcon
+from PySide6.QtWidgets import QMenu, QSystemTrayIcon, QWidget
 
 from genai_desktop.ui.icons import render
 from genai_desktop.ui.theme import tokens
@@ -31,7 +31,7 @@ class Tray(QObject):
     quit_requested = Signal()
     available_changed = Signal(bool)
 
-    def __init__(self, facades: Facades, parent: QObject | None = None) -> None:
+    def __init__(self, facades: Facades, parent: QWidget) -> None:
         super().__init__(parent)
         self._facades = facades
         self._llm: ServerInfo | None = None
@@ -41,7 +41,7 @@ class Tray(QObject):
         self.state = "idle"
         self.icon = QSystemTrayIcon(self)
         self.icon.activated.connect(self._on_activated)
-        self.menu = QMenu()
+        self.menu = QMenu(parent)
         self.menu.setObjectName("tray.menu")
         self._build_menu()
         self.icon.setContextMenu(self.menu)

@@ -26,6 +26,7 @@ from tests.aio import run, until, until_sync
 from tests.app.faults import (
     ENDLESS,
     ROOT,
+    SHORT,
     OwnLlama,
     Scene,
     endless_model,
@@ -72,6 +73,27 @@ def test_killed_in_the_middle_of_a_reply(home: Path, tmp_path: Path) -> None:
             assert scene.info.restarts == 1
             assert scene.info.error_message == ""
             assert (await scene.answered("And now?")).error == ""
+
+    run(main(), 90)
+
+
+def test_what_waits_behind_a_reply_outlives_the_engine(home: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(home) as scene:
+            model = await endless_model(scene.genai, tmp_path)
+            second = (await scene.genai.conversations.create()).summary.id
+            loading = asyncio.ensure_future(scene.genai.load_llm(model))
+            await scene.becomes("starting")
+            first = await scene.say("Go on for ever.", ENDLESS)
+            waiting = await scene.genai.conversations.send(second, "And I?", sampling=SHORT)
+            await loading
+            await scene.has_said(first)
+            assert scene.messages[waiting].state == "waiting"
+            os.kill(scene.pid, signal.SIGKILL)
+            assert (await scene.over(first)).state == "interrupted"
+            message = await scene.over(waiting)
+            assert message.state == "done", message.error
+            assert scene.info.restarts == 1
 
     run(main(), 90)
 

@@ -15,6 +15,7 @@ from genai_desktop.bridge.single_instance import SingleInstance
 def test_a_second_start_hands_its_arguments_over(qtbot: QtBot, tmp_path: Path) -> None:
     first, second = SingleInstance(tmp_path), SingleInstance(tmp_path)
     assert first.acquire()
+    first.listen()
     assert not second.acquire()
     with qtbot.waitSignal(first.message_received, timeout=5000) as caught:
         assert second.hand_over(["--minimized", "übung"])

@@ -109,7 +109,7 @@ class FakeLlama:
         self.set("running")
         return self._info
 
-    async def stop(self) -> None:
+    async def stop(self, grace: float | None = None) -> None:
         if self._info.status == "stopped":
             return
 

@@ -29,4 +29,4 @@ def theme(qapp: QApplication) -> Iterator[Theme]:
 @pytest.fixture
 def facades(qapp: QApplication) -> FakeFacades:
     """First run is over; everything else as it comes."""
-    return FakeFacades(Settings(onboarding_done=True))
+    return FakeFacades(Settings(onboarding_done=True, theme="dark", reduced_motion=True))

@@ -34,6 +34,10 @@ class Changed(Exception):
     """The file on the server is another one than a moment ago."""
 
 
+class NoRanges(Exception):
+    """The server sends the whole file where a part was asked for."""
+
+
 def is_transient_status(status: int) -> bool:
     return status in (408, 425, 429) or 500 <= status < 600
 

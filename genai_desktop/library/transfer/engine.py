@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from genai_desktop.core.errors import OfflineError
+from genai_desktop.core.errors import InvalidInputError, OfflineError
 from genai_desktop.core.jobs import Progress
 from genai_desktop.library.disk import Disk
 from genai_desktop.library.threads import in_thread, to_loop
 from genai_desktop.library.transfer.policy import TransferPolicy, TransferRequest, TransferResult
+from genai_desktop.library.transfer.traffic import Traffic
 from genai_desktop.library.transfer.web import (
     ClientFactory,
     RemoteFile,
@@ -18,6 +19,8 @@ from genai_desktop.library.transfer.web import (
     default_client,
 )
 from genai_desktop.library.transfer.worker import Worker
+
+LEAST_LIMIT = 16 * 1024
 
 
 def _not_offline() -> bool:
@@ -42,6 +45,33 @@ class TransferEngine:
         self._factory = client_factory
         self._policy = policy or TransferPolicy()
         self.is_offline = is_offline
+        self._traffic = Traffic(self._policy.host_connections)
+
+    @property
+    def limit(self) -> int | None:
+        """Bytes a second of all transfers together; None: as fast as it goes."""
+        return self._traffic.throttle.limit
+
+    def set_limit(self, bytes_per_second: int | None) -> None:
+        """Takes effect at once, also on what is under way. Raises InvalidInputError."""
+        if bytes_per_second is not None and bytes_per_second < LEAST_LIMIT:
+            raise InvalidInputError(
+                f"A limit of {bytes_per_second} bytes a second is too low to be of use.",
+                remedy=f"Set at least {LEAST_LIMIT}, or no limit; pause the downloads to stop them.",
+            )
+        self._traffic.throttle.set_limit(bytes_per_second)
+
+    @property
+    def is_paused(self) -> bool:
+        return self._traffic.is_paused
+
+    def pause_all(self) -> None:
+        """Transfers close their connections, keep what arrived and wait, new ones too (phase "paused")."""
+        self._traffic.is_paused = True
+
+    def resume_all(self) -> None:
+        """They go on where they were."""
+        self._traffic.is_paused = False
 
     async def resolve(self, request: TransferRequest) -> RemoteFile:
         """Size, digest and first bytes of a remote file, without storing anything.
@@ -108,6 +138,7 @@ class TransferEngine:
             disk=self._disk,
             web=web,
             stop=stop,
+            traffic=self._traffic,
             on_progress=report,
             remote=remote,
         )

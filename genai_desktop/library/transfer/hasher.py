@@ -33,7 +33,7 @@ class Hasher(threading.Thread):
     def advance(self, watermark: int) -> None:
         """Bytes below `watermark` are on the disk (or in its cache) and final."""
         with self._condition:
-            self._watermark = watermark
+            self._watermark = max(self._watermark, watermark)  # several connections report, in any order
             self._condition.notify()
 
     def restart(self) -> None:
@@ -80,6 +80,9 @@ class Hasher(threading.Thread):
                 self.failure = error
                 return
             if got < want:
+                with self._condition:
+                    if generation != self._generation:
+                        continue  # the file was cut to begin anew
                 self.failure = OSError(f"only {got} of {want} bytes could be read back")
                 return
             # outside the lock: this is the slow part

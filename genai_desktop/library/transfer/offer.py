@@ -9,6 +9,7 @@ from genai_desktop.core.fileformat import refusal
 from genai_desktop.library.disk import Disk, margin, storage_error
 from genai_desktop.library.transfer.journal import Journal
 from genai_desktop.library.transfer.policy import TransferRequest
+from genai_desktop.library.transfer.segments import SegmentMap, Span
 from genai_desktop.library.transfer.web import RemoteFile, is_web_page
 
 
@@ -50,19 +51,22 @@ def is_same_file(
     return bool(last_modified) and last_modified == remote.last_modified
 
 
-def resumable_bytes(request: TransferRequest, remote: RemoteFile, part: Path, journal_path: Path) -> int:
-    """How many bytes of an earlier attempt are of this very file, counted from its start."""
+def resumable_spans(
+    request: TransferRequest, remote: RemoteFile, part: Path, journal_path: Path
+) -> tuple[Span, ...]:
+    """Which bytes of an earlier attempt are of this very file; empty when none are."""
     journal = Journal.load(journal_path)
-    if journal is None or len(journal.segments) != 1 or journal.segments[0][0] != 0:
-        return 0
+    if journal is None or not journal.done or not SegmentMap.is_sound(remote.size, journal.segments):
+        return ()
     try:
         on_disk = part.stat().st_size
     except OSError:
-        return 0
-    if on_disk < journal.done or not remote.has_ranges or journal.size != remote.size:
-        return 0
+        return ()
+    reached = max(position for start, _, position in journal.segments if position > start)
+    if on_disk < reached or not remote.has_ranges or journal.size != remote.size:
+        return ()
     is_same = is_same_file(request, remote, journal.sha256, journal.etag, journal.last_modified)
-    return journal.done if is_same else 0
+    return journal.segments if is_same else ()
 
 
 def check_space(disk: Disk, part: Path, name: str, size: int | None) -> None:

@@ -62,3 +62,10 @@ class TransferPolicy:
     journal_seconds: float = 2.0
     progress_seconds: float = 0.1
     meaningful_bytes: int = 4096  # an attempt that gained less than this made no progress
+    # one connection at first, `connections` when they bring more, `connections_max` when they bring much more
+    connections: int = 4
+    connections_max: int = 8
+    host_connections: int = 8  # of all transfers of an engine together
+    min_segment: int = 8 * 1024**2
+    ramp_seconds: float = 0.2
+    plenty: int = 100_000_000  # bytes a second; a server that sends as fast does not throttle a connection

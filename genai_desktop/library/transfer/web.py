@@ -71,6 +71,11 @@ class Stop:
     def set(self) -> None:
         with self._guard:
             self._event.set()
+        self.cut()
+
+    def cut(self) -> None:
+        """End every read and write on the connections known so far."""
+        with self._guard:
             for opened in self._sockets:
                 _cut(opened)
 
@@ -168,7 +173,7 @@ def check_address(url: str, *, came_from: str = "") -> None:
 
 
 class Web:
-    """The requests of one transfer."""
+    """The requests of one transfer. `get` may be used from several threads."""
 
     def __init__(
         self,
@@ -185,6 +190,7 @@ class Web:
         self._factory = client_factory
         self._stop = stop
         self._clients: dict[tuple[str, bool], httpx.Client] = {}
+        self._guard = threading.Lock()
 
     def close(self) -> None:
         for client in self._clients.values():
@@ -238,9 +244,10 @@ class Web:
 
     def _client(self, url: str) -> httpx.Client:
         key = (urlsplit(url).scheme, is_loopback(url))
-        if key not in self._clients:
-            self._clients[key] = self._factory(url, self._policy)
-        return self._clients[key]
+        with self._guard:
+            if key not in self._clients:
+                self._clients[key] = self._factory(url, self._policy)
+            return self._clients[key]
 
     def resolve(self) -> RemoteFile:
         """Ask for the first bytes: they tell size, validators and what kind of file it is."""

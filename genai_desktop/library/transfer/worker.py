@@ -5,35 +5,22 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from functools import partial
 
-import httpx
-
-from genai_desktop.core.errors import CancelledError, ChecksumError, DownloadError, GenaiError, StorageError
+from genai_desktop.core.errors import CancelledError, ChecksumError, GenaiError, StorageError
 from genai_desktop.core.jobs import Progress
 from genai_desktop.library.disk import Disk, storage_error
 from genai_desktop.library.locks import FileLock
-from genai_desktop.library.transfer.answers import Changed, Expired, Transient
-from genai_desktop.library.transfer.hasher import Hasher
+from genai_desktop.library.transfer.answers import Transient
 from genai_desktop.library.transfer.journal import Journal, Journalist, companion
-from genai_desktop.library.transfer.meter import Meter, SlowGuard
-from genai_desktop.library.transfer.offer import (
-    accept,
-    check_space,
-    expected_sha256,
-    is_same_file,
-    resumable_bytes,
-)
+from genai_desktop.library.transfer.meter import Meter
+from genai_desktop.library.transfer.offer import accept, check_space, expected_sha256, resumable_spans
 from genai_desktop.library.transfer.patience import Patience
 from genai_desktop.library.transfer.policy import TransferPolicy, TransferRequest, TransferResult
-from genai_desktop.library.transfer.web import (
-    RemoteFile,
-    Stop,
-    Web,
-    content_range,
-    refuse_encoding,
-    whole_size,
-    without_query,
-)
+from genai_desktop.library.transfer.receiver import Receiver
+from genai_desktop.library.transfer.store import Store
+from genai_desktop.library.transfer.traffic import Traffic
+from genai_desktop.library.transfer.web import RemoteFile, Stop, Web, without_query
 
 
 class Worker:
@@ -50,6 +37,7 @@ class Worker:
         disk: Disk,
         web: Web,
         stop: Stop,
+        traffic: Traffic,
         on_progress: Callable[[Progress], None],
         remote: RemoteFile | None = None,
     ) -> None:
@@ -60,14 +48,14 @@ class Worker:
         self._stop = stop
         self._on_progress = on_progress
         self._part = companion(request.dest, ".part")
+        self._bad = companion(request.dest, ".part.bad")
         self._journal_path = companion(request.dest, ".part.json")
         self._known = remote
         self._remote = remote or RemoteFile(request.url, None, b"", has_ranges=False)
-        self._patience = Patience(policy, stop)
-        self._position = 0
+        self._patience = Patience(policy)
+        self._traffic = traffic
+        self._store: Store | None = None
         self._resumed_from = 0
-        self._received = 0
-        self._is_complete = False
         self._meter = Meter(time.monotonic(), 0)
         self._last_report = 0.0
 
@@ -115,184 +103,98 @@ class Worker:
             try:
                 return self._web.resolve()
             except Transient as fault:
-                self._wait_after(fault)
+                self._check_stop()  # a stop cuts the connection, which looks like a fault
+                self._report("waiting", True)
+                self._stop.wait(self._patience.delay_after(fault))
 
     # the download -----------------------------------------------------------------------------------------
 
     def _download(self) -> TransferResult:
-        start = resumable_bytes(self._request, self._remote, self._part, self._journal_path)
-        check_space(self._disk, self._part, self._request.dest.name, self._remote.size)
-        try:
-            fd = self._disk.open_part(self._part)
-        except OSError as error:
-            raise storage_error(error, "create", self._part) from error
-        self._position = self._resumed_from = start
-        self._meter.restart(time.monotonic(), start)
-        hasher = Hasher(self._disk, fd, start)
+        remote = self._remote
+        with contextlib.suppress(OSError):  # of an attempt before, kept until now for a look
+            self._bad.unlink(missing_ok=True)
+        spans = resumable_spans(self._request, remote, self._part, self._journal_path)
+        check_space(self._disk, self._part, self._request.dest.name, remote.size)
+        store = self._store = Store(self._disk, self._part, remote.size, spans)
+        self._resumed_from = store.map.done
+        self._meter.restart(time.monotonic(), store.map.done)
+        receiver = self._receiver(store)
         seconds = self._policy.journal_seconds
-        journalist = Journalist(self._disk, fd, self._journal_path, self._snapshot, seconds)
+        snapshot = partial(self._snapshot, receiver, store)
+        journalist = Journalist(self._disk, store.fd, self._journal_path, snapshot, seconds)
         try:
-            self._reserve(fd, start)
+            store.reserve(remote.size)
             journalist.write()
-            hasher.start()
+            store.hasher.start()
             journalist.start()
             try:
-                self._receive(fd, hasher, journalist)
+                receiver.run(journalist)
             finally:
                 journalist.finish()
                 if journalist.failure is None:
                     with contextlib.suppress(GenaiError):  # must not hide the real error; a sync follows
                         journalist.write()
-            digest = self._digest(hasher)
-            self._check_digest(digest)
-            self._guarded("store", lambda: self._disk.sync(fd))
+            digest = self._digest(store)
+            self._check_digest(digest, receiver.remote)
+            store.sync()
         finally:
-            hasher.stop()
             journalist.finish()
-            self._disk.close(fd)
-        self._publish()
+            store.shut()
+        size = store.map.done
+        self._publish(size)
         return TransferResult(
             path=self._request.dest,
-            size=self._position,
+            size=size,
             sha256=digest,
             source=without_query(self._request.url),
-            etag=self._remote.etag,
-            commit=self._remote.commit,
+            etag=receiver.remote.etag,
+            commit=receiver.remote.commit,
             resumed_from=self._resumed_from,
-            received=self._received,
+            received=store.map.received,
         )
 
-    def _reserve(self, fd: int, start: int) -> None:
-        def work() -> None:
-            if start == 0:
-                self._disk.truncate(fd, 0)
-            if self._remote.size is not None:
-                self._disk.reserve(fd, self._remote.size)
+    def _receiver(self, store: Store) -> Receiver:
+        return Receiver(
+            self._request,
+            self._remote,
+            policy=self._policy,
+            web=self._web,
+            store=store,
+            traffic=self._traffic,
+            stop=self._stop,
+            patience=self._patience,
+            resolve=self.look,
+            on_restart=self._begin_anew,
+            report=self._report,
+        )
 
-        self._guarded("reserve the space for", work)
+    def _begin_anew(self, remote: RemoteFile) -> None:
+        assert self._store is not None
+        self._resumed_from = 0
+        self._meter.restart(time.monotonic(), 0)
+        self._remote = remote
+        check_space(self._disk, self._part, self._request.dest.name, remote.size)
+        self._store.restart(remote.size)
 
-    def _snapshot(self) -> Journal:
-        remote = self._remote  # before the position: see _refresh
+    def _snapshot(self, receiver: Receiver, store: Store) -> Journal:
+        remote = receiver.remote  # before the map: see Receiver._restart
         return Journal(
             without_query(self._request.url),
             remote.size,
             expected_sha256(self._request, remote),
             remote.etag,
             remote.last_modified,
-            ((0, remote.size, self._position),),
+            store.map.spans(),
         )
-
-    def _receive(self, fd: int, hasher: Hasher, journalist: Journalist) -> None:
-        while not (self._is_complete or self._position == self._remote.size):
-            self._check_stop()
-            before = self._position
-            try:
-                self._request_rest(fd, hasher, journalist)
-            except Transient as fault:
-                self._patience.reward(self._position - before)
-                self._wait_after(fault)
-            except Expired as expired:
-                self._patience.reward(self._position - before)
-                self._patience.count_refresh(expired)
-                self._refresh(fd, hasher)
-            except Changed:
-                self._patience.count_change()
-                self._refresh(fd, hasher)
-
-    def _refresh(self, fd: int, hasher: Hasher) -> None:
-        """Ask the first address again; begin anew when it offers another file now."""
-        old, new = self._remote, self._resolve()
-        accept(self._request, new)
-        sha256 = expected_sha256(self._request, old)
-        is_same = is_same_file(self._request, new, sha256, old.etag, old.last_modified)
-        if is_same and new.size == old.size and new.has_ranges:
-            self._remote = new
-            return
-        self._position = 0  # before `_remote`: the journal must never claim old bytes for a new file
-        self._remote = new
-        self._restart(fd, hasher)
-
-    def _restart(self, fd: int, hasher: Hasher) -> None:
-        self._position = self._resumed_from = 0
-        hasher.restart()
-        self._meter.restart(time.monotonic(), 0)
-        check_space(self._disk, self._part, self._request.dest.name, self._remote.size)
-        self._reserve(fd, 0)
-
-    def _request_rest(self, fd: int, hasher: Hasher, journalist: Journalist) -> None:
-        """One request for what is missing. Raises Transient, Expired or Changed when it failed."""
-        remote = self._remote
-        headers: dict[str, str] = {}
-        if remote.has_ranges:
-            last = "" if remote.size is None else str(remote.size - 1)
-            headers["Range"] = f"bytes={self._position}-{last}"
-            validator = remote.strong_etag or remote.last_modified
-            # where the digest is known it decides; a mirror with another ETag must not send everything again
-            if validator and expected_sha256(self._request, remote) is None:
-                headers["If-Range"] = validator
-        with self._web.get(remote.url, headers) as (response, _):
-            self._check_answer(response, fd, hasher)
-            self._take_body(response, fd, hasher, journalist)
-
-    def _check_answer(self, response: httpx.Response, fd: int, hasher: Hasher) -> None:
-        status = response.status_code
-        if status == 416:
-            raise Changed
-        if status not in (200, 206):
-            refused = self._web.refusal(response)
-            if isinstance(refused, DownloadError) and status in (401, 403, 404, 410):
-                raise Expired(refused)
-            raise refused
-        refuse_encoding(response)
-        if status == 206:
-            start, _, total = content_range(response)
-            self._refuse_change(response, total)
-            if start != self._position:
-                raise Transient("the server sent another part of the file than asked for")
-            return
-        self._refuse_change(response, whole_size(response))
-        if self._position:  # the server ignores ranges, after all
-            self._restart(fd, hasher)
-
-    def _refuse_change(self, response: httpx.Response, size: int | None) -> None:
-        remote, etag = self._remote, response.headers.get("etag", "")
-        is_resized = size is not None and remote.size is not None and size != remote.size
-        is_other = etag and remote.strong_etag and etag != remote.strong_etag
-        if is_resized or (is_other and expected_sha256(self._request, remote) is None):
-            raise Changed
-
-    def _take_body(self, response: httpx.Response, fd: int, hasher: Hasher, journalist: Journalist) -> None:
-        policy, size = self._policy, self._remote.size
-        slow = SlowGuard(time.monotonic(), self._position, policy.slow_bytes_per_second, policy.slow_seconds)
-        for chunk in response.iter_raw():
-            self._check_stop()
-            if journalist.failure is not None:
-                raise journalist.failure
-            if size is not None and self._position + len(chunk) > size:
-                raise Transient("the server sent more than it announced")
-            try:
-                self._disk.write_at(fd, chunk, self._position)
-            except OSError as error:
-                raise storage_error(error, "store the download in", self._part.parent) from error
-            self._position += len(chunk)
-            self._received += len(chunk)
-            hasher.advance(self._position)
-            now = time.monotonic()
-            self._report("downloading", now)
-            if slow.is_too_slow(now, self._position):
-                raise Transient("the connection was too slow to be of use")
-        self._check_stop()  # a cut connection can look like the end of the file
-        if size is not None and self._position < size:
-            raise Transient("the connection ended before the file did")
-        self._is_complete = True
 
     # after the last byte ----------------------------------------------------------------------------------
 
-    def _digest(self, hasher: Hasher) -> str:
-        hasher.complete(self._position)
+    def _digest(self, store: Store) -> str:
+        size, hasher = store.map.done, store.hasher
+        hasher.complete(size)
         while hasher.is_alive():
             self._check_stop()
-            self._on_progress(Progress(hasher.position, self._position, "bytes", "verifying"))
+            self._on_progress(Progress(hasher.position, size, "bytes", "verifying"))
             hasher.join(self._policy.progress_seconds)
         self._check_stop()
         try:
@@ -300,44 +202,39 @@ class Worker:
         except OSError as error:
             raise storage_error(error, "read back", self._part) from error
 
-    def _check_digest(self, digest: str) -> None:
-        expected = expected_sha256(self._request, self._remote)
+    def _check_digest(self, digest: str, remote: RemoteFile) -> None:
+        expected = expected_sha256(self._request, remote)
         if expected is None or digest == expected:
             return
-        for path in (self._journal_path, self._part):
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._journal_path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._disk.replace(self._part, self._bad)
         raise ChecksumError(
-            f"'{self._request.dest.name}' arrived, but with the wrong SHA-256; it was thrown away.",
+            f"'{self._request.dest.name}' arrived, but with the wrong SHA-256; it is not used.",
             remedy="Download it again; if that does not help, the server's file or the checksum is wrong.",
-            details={"expected": expected, "actual": digest},
+            details={"expected": expected, "actual": digest, "kept": str(self._bad)},
         )
 
-    def _publish(self) -> None:
+    def _publish(self, size: int) -> None:
         dest = self._request.dest
-        self._guarded("give its name to", lambda: self._disk.replace(self._part, dest))
+        try:
+            self._disk.replace(self._part, dest)
+        except OSError as error:
+            raise storage_error(error, "give its name to", dest) from error
         with contextlib.suppress(OSError):  # a leftover journal without its part file is ignored
             self._journal_path.unlink(missing_ok=True)
-        self._on_progress(Progress(self._position, self._position, "bytes", "done"))
+        self._on_progress(Progress(size, size, "bytes", "done"))
 
     # -------------------------------------------------------------------------------------------------------
-
-    def _guarded(self, doing: str, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except OSError as error:
-            raise storage_error(error, doing, self._request.dest) from error
 
     def _check_stop(self) -> None:
         if self._stop:
             raise CancelledError("The download was stopped.", remedy="What has arrived is kept.")
 
-    def _wait_after(self, fault: Transient) -> None:
-        self._check_stop()  # a stop cuts the connection, which looks like a fault
-        self._report("waiting", time.monotonic(), force=True)
-        self._patience.wait_after(fault)
-
-    def _report(self, phase: str, now: float, *, force: bool = False) -> None:
-        if force or now - self._last_report >= self._policy.progress_seconds:
+    def _report(self, phase: str, is_urgent: bool = False) -> None:
+        now = time.monotonic()
+        if is_urgent or now - self._last_report >= self._policy.progress_seconds:
             self._last_report = now
-            self._on_progress(self._meter.progress(now, self._position, self._remote.size, phase))
+            done = self._store.map.done if self._store else 0
+            self._on_progress(self._meter.progress(now, done, self._remote.size, phase))

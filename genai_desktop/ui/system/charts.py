@@ -94,8 +94,7 @@ class ChartsPanel(QWidget):
         )
         self.vram: list[ChartCard] = [self._vram_card(0, "")]
         self.gpu: list[ChartCard] = [self._gpu_card(0, "")]
-        for card in (*self.vram, *self.gpu):
-            card.hide()
+        self._grid.keep(*self.vram, *self.gpu)
         self._gpu_count = 0
         self._grid.set_items([self.ram, self.cpu])
 

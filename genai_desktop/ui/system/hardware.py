@@ -89,8 +89,7 @@ class HardwareCards(QWidget):
         self.memory = PartCard(theme, self.tr("Memory"), "memory", "system.memory")
         self.recommendation = RecommendationCard(theme)
         self.gpus: list[PartCard] = [PartCard(theme, self.tr("Graphics card"), "gpu", "system.gpu")]
-        for card in (self.cpu, self.memory, self.recommendation, *self.gpus):
-            card.hide()
+        self.grid.keep(self.cpu, self.memory, self.recommendation, *self.gpus)
 
     def show_busy(self) -> None:
         self.busy.show()

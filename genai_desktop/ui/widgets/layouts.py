@@ -57,6 +57,12 @@ class ResponsiveGrid(QWidget):
         self._grid.setSpacing(space)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
 
+    def keep(self, *items: QWidget) -> None:
+        """Take over widgets that are shown later: nothing may lie about without a parent."""
+        for item in items:
+            item.setParent(self)
+            item.hide()
+
     def set_items(self, items: Sequence[QWidget]) -> None:
         """Show exactly these, in this order; the ones left out are hidden, not deleted."""
         for old in self._items:
