@@ -1,9 +1,13 @@
 # Two commands: `make run` opens the window, `make test` proves it. Both bring all they need (tools/setup.sh).
-.PHONY: run test demo lint setup setup-test bench package lock screenshots
+.PHONY: run images test demo lint setup setup-test bench package lock screenshots
 VENV := .venv/bin
 
 run: setup
 	$(VENV)/python -m genai_desktop $(ARGS)
+
+# the image engine is compiled on this computer: some minutes, once
+images:
+	@tools/setup.sh images
 
 setup:
 	@tools/setup.sh run
@@ -38,3 +42,5 @@ lock: setup-test
 		--all-extras --group dev --group package pyproject.toml -o requirements-dev.lock
 	$(VENV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		-c requirements-dev.lock pyproject.toml -o requirements.lock
+	$(VENV)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		-c requirements-dev.lock --extra embedded-image pyproject.toml -o requirements-images.lock

@@ -29,11 +29,11 @@ def main() -> int:
         answer = last_object(chat, env)
         check("the embedded engine answers", bool(answer.get("content")), answer)
         window = subprocess.Popen([program], env=env, stderr=subprocess.PIPE, text=True)
-        database = Path(folder) / "genai.sqlite3"
+        session = Path(folder) / "runtime" / f"session-{window.pid}.json"
         deadline = time.monotonic() + 30
-        while not database.exists() and window.poll() is None and time.monotonic() < deadline:
+        while not session.exists() and window.poll() is None and time.monotonic() < deadline:
             time.sleep(0.05)
-        check("the window's services opened", database.exists(), window.poll())
+        check("the window's services opened", session.exists(), window.poll())
         window.send_signal(signal.SIGTERM)
         _, errors = window.communicate(timeout=30)
         check("the window ends with 0", window.returncode == 0, f"{window.returncode}: {errors[-2000:]}")

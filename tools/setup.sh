@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Brings all that the program (run) or its tests (test) need: system libraries, .venv, uv, the locked packages.
+# Brings all that the program (run), its image engine (images) or its tests (test) need: system libraries, .venv, uv, the locked packages.
 # Idempotent: a second call costs well under a second when nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +9,8 @@ mode=${1:-run}
 run_packages="libgl1 libegl1 libglib2.0-0 libfontconfig1 libxkbcommon0 libdbus-1-3 libxcb-cursor0 libxcb-icccm4
  libxcb-keysyms1 libxcb-shape0 libxcb-xkb1 libxkbcommon-x11-0 python3-venv"
 # The image engine is built from source for the tests; Xvfb carries the recorded walk through the real window.
-test_packages="$run_packages build-essential cmake git pkg-config python3-dev xvfb xauth fonts-dejavu-core libgomp1"
+images_packages="$run_packages build-essential cmake git pkg-config python3-dev libgomp1"
+test_packages="$images_packages xvfb xauth fonts-dejavu-core"
 
 missing_packages() {
     command -v dpkg-query >/dev/null 2>&1 || return 0
@@ -23,6 +24,7 @@ missing_packages() {
 }
 
 packages=$run_packages
+[ "$mode" = images ] && packages=$images_packages
 [ "$mode" = test ] && packages=$test_packages
 absent=$(missing_packages "$packages" | tr '\n' ' ')
 if [ -n "${absent// /}" ]; then
@@ -46,6 +48,7 @@ fi
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install -q --disable-pip-version-check uv
 
 lock=requirements.lock
+[ "$mode" = images ] && lock=requirements-images.lock
 [ "$mode" = test ] && lock=requirements-dev.lock
 stamp=.venv/.installed-$mode
 want=$(cat pyproject.toml "$lock" tools/setup.sh | sha256sum | cut -d' ' -f1)

@@ -9,7 +9,7 @@ from PySide6.QtCore import Signal, Slot
 from genai_desktop.bridge.facade import Facade
 
 if TYPE_CHECKING:
-    from genai_desktop.core.models import DownloadConfig
+    from genai_desktop.core.models import DownloadConfig, ModelType
     from genai_desktop.services.genai import GenAI
 
 
@@ -24,6 +24,8 @@ class ModelsFacade(Facade):
     imported = Signal(object)  # tuple[ModelInfo, ...] that are new
     download_finished = Signal(object)  # ModelInfo
     disk_changed = Signal(object, object)  # free bytes, total bytes of the disk the models are on
+    hub_found = Signal(object)  # HubSearch
+    repo_files_loaded = Signal(object)  # HubRepo
 
     def attach(self, genai: GenAI) -> None:
         genai.models.on("changed", self.models_changed.emit)
@@ -87,3 +89,14 @@ class ModelsFacade(Facade):
     @Slot(str, str)
     def rename(self, model_id: str, name: str) -> None:
         self._run("rename", lambda genai: genai.models.rename_model(model_id, name))
+
+    @Slot(str, str)
+    def search_hub(self, text: str, type: str = "") -> None:
+        """Search the model hub ("llm", "diffusion" or empty for both) -> hub_found; call it debounced."""
+        kind: ModelType | None = "llm" if type == "llm" else "diffusion" if type == "diffusion" else None
+        self._run("search", lambda genai: genai.hub.search(text, kind), self.hub_found.emit)
+
+    @Slot(str)
+    def load_repo(self, repo: str) -> None:
+        """The files of a repository, each with a first answer whether it fits -> repo_files_loaded."""
+        self._run("repo", lambda genai: genai.hub.files(repo), self.repo_files_loaded.emit)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from genai_desktop.core.builds import ENGINES
+from genai_desktop.core.ggml_types import CACHE_TYPES
 from genai_desktop.core.models import ComponentRole
 
 PORT_HELP = "a port number, or 'auto' for any free one"
@@ -36,6 +37,16 @@ def _between(low: float, high: float, kind: type[int] | type[float]) -> Callable
         return value
 
     return check
+
+
+def _kv_types(text: str) -> tuple[str, str]:
+    kinds = text.lower().split(",")
+    for kind in kinds:
+        if kind not in CACHE_TYPES or len(kinds) > 2:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not K or K,V with types of {', '.join(CACHE_TYPES)}"
+            )
+    return kinds[0], kinds[-1]
 
 
 def _component(text: str) -> tuple[str, str]:
@@ -110,6 +121,24 @@ def _add_models(add: Any, commands: Any) -> None:
         ("remove", "take a model off the shelf (imported files stay where they are)"),
     ):
         add(actions, name, "models", text).add_argument("id", metavar="ID")
+    _add_hub(add, actions)
+
+
+def _add_hub(add: Any, actions: Any) -> None:
+    search = add(actions, "search", "hub", "search the model hub")
+    search.add_argument("text", metavar="TEXT")
+    search.add_argument("--type", choices=("llm", "diffusion"))
+    search.add_argument("--limit", type=_between(1, 200, int), default=20, metavar="N")
+    files = add(actions, "files", "hub", "the files of a repository on the hub")
+    files.add_argument("repo", metavar="REPO")
+    files.add_argument("--revision", default="main", metavar="V")
+    fit = add(actions, "fit", "hub", "would it run here? of a remote model only the header is read")
+    fit.add_argument("target", metavar="ID|PATH|REPO:FILE|URL")
+    fit.add_argument("--context", type=_between(0, 10_000_000, int), default=0, metavar="N")
+    fit.add_argument("--parallel", type=_between(1, 256, int), default=1, metavar="N")
+    fit.add_argument("--kv-type", type=_kv_types, default=(None, None), metavar="K[,V]")
+    fit.add_argument("--flash-attention", choices=("on", "off"), default="on")
+    fit.add_argument("--gpu-layers", type=_between(-1, 10_000, int), metavar="N")
 
 
 def _add_engines(add: Any, commands: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from genai_desktop.core.diffusion_footprint import SIZE_FACTOR
@@ -125,7 +125,6 @@ class FitReport:
     reason: str
     bytes_read: int
     suggestion: str = ""
-    details: Mapping[str, object] = field(default_factory=dict)
 
 
 def quantization_of(name: str) -> str:
@@ -167,26 +166,31 @@ def group_files(parts: Iterable[HubPart]) -> tuple[HubFile, ...]:
 
 def fit_by_size(file: HubFile, machine: Machine) -> FitBadge:
     """A first answer before the header is read: the size of the file times 1.2 against free memory."""
-    if file.role == "other":
-        return FitBadge("unknown", "Not usable", "Neither engine of this program loads this file.")
-    if file.missing:
-        return FitBadge("unknown", "Incomplete", f"The repository lacks '{file.missing[0]}'.")
-    if file.role != "model" or not file.size:
-        return NOT_KNOWN
+    unknown = _why_unknown(file)
+    if unknown is not None:
+        return unknown
     need = round(file.size * SIZE_FACTOR)
     words = f"By its size it needs about {need / _GIB:.1f} GB"
     vram, ram = machine.usable_vram, machine.usable_ram
     if vram >= need:
         return FitBadge("gpu", "Fits the GPU", f"{words}; {vram / _GIB:.1f} GB of GPU memory can be used.")
     both = ram if machine.is_unified else ram + vram
-    free = f"{ram / _GIB:.1f} GB of RAM can be used" + (
-        f" and {vram / _GIB:.1f} GB on the GPU" if vram else ""
-    )
+    free = f"{ram / _GIB:.1f} GB of RAM can be used"
+    if vram:
+        free += f" and {vram / _GIB:.1f} GB on the GPU"
     if both < need:
         return FitBadge("no", "Too large", f"{words}; {free}.")
     if vram:
         return FitBadge("partial", "Partly on the GPU", f"{words}; {free}.")
     return FitBadge("cpu", "Runs on the processor", f"{words}; {free}.")
+
+
+def _why_unknown(file: HubFile) -> FitBadge | None:
+    if file.role == "other":
+        return FitBadge("unknown", "Not usable", "Neither engine of this program loads this file.")
+    if file.missing:
+        return FitBadge("unknown", "Incomplete", f"The repository lacks '{file.missing[0]}'.")
+    return NOT_KNOWN if file.role != "model" or not file.size else None
 
 
 def _all_parts(name: str) -> tuple[str, ...]:

@@ -37,7 +37,7 @@ SORTS: Final[tuple[HubSort, ...]] = ("downloads", "likes", "last_modified", "cre
 MAX_RESULTS: Final = 200
 _PAGE: Final = 100
 _IMAGES: Final = "text-to-image"
-_EXPAND: Final = ["downloads", "likes", "gated", "lastModified", "tags", "pipeline_tag", "gguf"]
+_FIELDS: Final = ("downloads", "likes", "gated", "lastModified", "tags", "pipeline_tag", "gguf")
 _GATED: Final = "Open its page in a browser, accept the terms, then set HF_TOKEN to a token of your account."
 
 
@@ -72,15 +72,14 @@ class HubClient:
         that paint pictures for "diffusion".
         """
         limit = max(1, min(limit, MAX_RESULTS))
-        wanted: dict[str, Any] = {"filter": "gguf"} if type == "llm" else {"pipeline_tag": _IMAGES}
+        asked: dict[str, Any] = {"filter": "gguf"} if type == "llm" else {"pipeline_tag": _IMAGES}
+        asked |= {"search": text.strip() or None, "sort": sort, "expand": list(_FIELDS)}
 
         def ask(api: HfApi) -> tuple[HubModel, ...]:
             # image models may come as GGUF too, and the hub cannot be asked to leave them out
             most = min(_PAGE, limit * 2 if type == "llm" else limit) if limit <= _PAGE else 2 * limit
             found: list[HubModel] = []
-            for info in api.list_models(
-                search=text.strip() or None, sort=sort, limit=most, expand=list(_EXPAND), **wanted
-            ):
+            for info in api.list_models(limit=most, **asked):
                 if type == "diffusion" or info.pipeline_tag != _IMAGES:
                     found.append(_model(info, type))
                 if len(found) == limit:

@@ -38,7 +38,8 @@ from genai_desktop.library.transfer.web import (
 FIRST_RANGE: Final = 256 << 10
 USUAL_LIMIT: Final = 2 << 20
 LARGEST_HEADER: Final = 64 << 20  # nothing known needs a third of it
-POLICY: Final = TransferPolicy(connect_timeout=6.0, stall_timeout=10.0, attempts=3, backoff=0.3)
+LONGEST_WAIT: Final = 5.0
+POLICY: Final = TransferPolicy(connect_timeout=6.0, stall_timeout=10.0, attempts=4, backoff=0.3)
 _EXPIRED: Final = (401, 403, 404, 410)
 
 
@@ -109,6 +110,7 @@ class _Beginning:
         self._answer = ExitStack()
         self._answer_end: int | None = 0  # where the present answer ends; None: with the file
         self._etag = ""
+        self._failures = 0
         self.size: int | None = None
         self.received = 0
         self.requests = 0
@@ -145,27 +147,26 @@ class _Beginning:
         return bytes(self._data[offset:end])
 
     def _fetch(self, end: int) -> None:
-        failures = 0
         while len(self._data) < end and (self.size is None or len(self._data) < self.size):
             if self._stop:
                 raise CancelledError("Reading the header was stopped.")
-            before = len(self._data)
             try:
                 if self._body is None:
                     self._request(end)
                 self._take(end)
-                if self._body is None and self.size is None and len(self._data) == before:
-                    return  # the end of a file of unknown size
             except Transient as error:
                 self._drop()
-                failures = failures + 1 if len(self._data) == before else 1
-                if failures >= self._policy.attempts:
+                self._failures += 1
+                if self._stop:
+                    raise CancelledError("Reading the header was stopped.") from error
+                if self._failures >= self._policy.attempts:
                     raise DownloadError(
                         f"The header of the file could not be read: {error.reason}.",
                         remedy="Check the network and try again.",
                         details={"url": without_query(self._first)},
                     ) from error
-                self._stop.wait(error.wait if error.wait is not None else self._policy.backoff * failures)
+                wait = self._policy.backoff * self._failures if error.wait is None else error.wait
+                self._stop.wait(min(wait, LONGEST_WAIT))
 
     def _request(self, end: int) -> None:
         """Ask for the next range: the first piece, the rest of the usual limit, then all that follows."""
@@ -175,7 +176,7 @@ class _Beginning:
         else:
             stop_at = USUAL_LIMIT if end <= USUAL_LIMIT else None
         wanted = f"bytes={start}-{'' if stop_at is None else stop_at - 1}"
-        response, own = self._answer.enter_context(self._web.get(self._url, {"Range": wanted}))
+        response, _ = self._answer.enter_context(self._web.get(self._url, {"Range": wanted}))
         self.requests += 1
         status = response.status_code
         if status in _EXPIRED and origin(self._url) != origin(self._first):
@@ -194,11 +195,12 @@ class _Beginning:
             if first != start:
                 raise Transient("the server answered with another part of the file than asked for")
             self._answer_end = last + 1
+            if stop_at is not None and last >= stop_at:
+                raise Transient("the server sent more of the file than asked for")
         else:  # no ranges here: everything comes again, and is read only as far as needed
             self._data.clear()
             self._answer_end = self.size
         self._url = str(response.url)
-        del own
         self._body = response.iter_raw(64 << 10)
 
     def _note(self, response: httpx.Response, start: int) -> None:
@@ -215,10 +217,17 @@ class _Beginning:
         """Take from the present answer until `end`, or until it ends."""
         body = self._body
         while body is not None and len(self._data) < end:
-            piece = next(body, None)
+            try:
+                piece = next(body, None)
+            except httpx.TimeoutException as error:
+                raise Transient("no bytes arrived for a while") from error
+            except (httpx.HTTPError, httpx.StreamError, OSError) as error:
+                raise Transient("the connection broke off") from error
             if piece is None:
                 self._drop()
-                if self._answer_end is not None and len(self._data) < self._answer_end:
+                if self._answer_end is None:
+                    self.size = len(self._data)  # nobody told where it ends, and here it did
+                elif len(self._data) < self._answer_end:
                     raise Transient("the connection broke off")
                 return
             self._data += piece

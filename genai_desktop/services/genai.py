@@ -34,7 +34,7 @@ EVENTS_KEPT = 30 * 86_400.0  # seconds of the event log kept on disk
 class GenAI:
     """Everything the program can do. Build it with `GenAI.open`, end it with `close`.
 
-    Attributes: paths, settings, system, telemetry, jobs, models, engines, llama, conversations, gallery,
+    Attributes: paths, settings, system, telemetry, jobs, models, hub, engines, llama, conversations, gallery,
     diffusion, orchestrator. All methods belong to the loop that opened it.
     """
 
@@ -48,6 +48,7 @@ class GenAI:
         from genai_desktop.services.conversations import ConversationService
         from genai_desktop.services.diffusion_server import DiffusionServerManager
         from genai_desktop.services.engine_manager import EngineManager
+        from genai_desktop.services.hub import HubService
         from genai_desktop.services.jobs import JobBoard
         from genai_desktop.services.llama_server import LlamaServerManager
         from genai_desktop.services.model_manager import ModelManager
@@ -71,6 +72,12 @@ class GenAI:
             settings=self.settings,
             transfers=self.transfers,
             jobs=self.jobs,
+        )
+        self.hub = HubService(
+            models=self.models,
+            system=self.system,
+            is_offline=lambda: self.is_offline,
+            held=lambda: self.telemetry.held_by("llama"),
         )
         self.engines = EngineManager(
             paths=paths, settings=self.settings, launcher=launcher, models=self.models, database=self.database

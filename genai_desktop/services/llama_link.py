@@ -46,6 +46,11 @@ class LlamaLink:
         return "starting" if info.status == "starting" else "away"
 
     @property
+    def generation(self) -> int:
+        """Number of the server's start: a request to an older one finds nobody."""
+        return self._llama.get_info().generation
+
+    @property
     def is_leaving(self) -> bool:
         """The server was told to end (it did not die)."""
         return self._llama.get_info().status in ("stopping", "stopped")

@@ -30,7 +30,7 @@ from genai_desktop.engines.llama_errors import MODEL_LOADING, SERVER_UNREACHABLE
 from genai_desktop.library.conversations import ConversationStore
 from genai_desktop.services.chat_prompt import continuation, request_messages, unfinished
 from genai_desktop.services.delta_batch import DeltaBatch, PartWriter, Timer
-from genai_desktop.services.llama_link import LlamaLink
+from genai_desktop.services.llama_link import NOT_LOADED, LlamaLink
 
 _log = logging.getLogger(__name__)
 
@@ -96,6 +96,8 @@ class Reply:
         self._how: How | None = None
         self._work: asyncio.Task[None] | None = None
         self._is_sent = False
+        self.generation = link.generation
+        self.found_nobody = False  # the server had just died: what waited goes on waiting for its return
         self.last_stats: InferenceStats | None = None  # of this part alone, as the server told
 
     @property
@@ -253,6 +255,9 @@ class Reply:
         if self._last is not None:
             return "done", "", self._last.finish_reason
         if error is not None:
+            if self.turn.reply.state == "waiting" and error.code in (SERVER_UNREACHABLE, NOT_LOADED):
+                self.found_nobody = True
+                return "waiting", "", ""
             if error.code not in (STREAM_CUT, SERVER_UNREACHABLE):
                 return "failed", str(error), ""
             return "interrupted", _UNLOADED if self._link.is_leaving else str(error), ""

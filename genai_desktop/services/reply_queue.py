@@ -63,6 +63,7 @@ class ReplyQueue:
         self._waiters: list[asyncio.Future[None]] = []
         self._hold: Hold | None = None
         self._order = 0
+        self._dead = -1  # the server's generation that was found dead although its state did not say so yet
         self._known: OrderedDict[str, None] = OrderedDict()
         self._is_closed = False
         self.last_stats: InferenceStats | None = None
@@ -252,6 +253,8 @@ class ReplyQueue:
         turn = self._waiting[0]
         if self._link.presence != "ready" or turn.conversation_id in self._replies:
             return
+        if self._link.generation == self._dead:
+            return
         del self._waiting[0]
         self._from_queue = turn.conversation_id
         self._start(turn)
@@ -272,6 +275,8 @@ class ReplyQueue:
             if self._from_queue == turn.conversation_id:
                 self._from_queue = None
         self.last_stats = reply.last_stats or self.last_stats
+        if reply.found_nobody:
+            self._dead = reply.generation
         if message.state == "waiting":
             again = replace(turn, reply=message, earlier=message.stats)
             self._waiting = sorted((*self._waiting, again), key=lambda one: one.order)

@@ -29,6 +29,7 @@ class FakeHub:
         self.plain: dict[str, StoredFile] = {}
         self.gated: dict[str, str] = {}  # repo -> the token that opens it
         self.commits: dict[str, str] = {}
+        self.cards: dict[str, dict[str, Any]] = {}  # repo -> what its description says beside the defaults
         self.requests: list[Seen] = []
         self.release = threading.Event()  # ends every hang
         self._faults: list[tuple[str, Callable[[Seen], bool], Fault, list[int]]] = []
@@ -91,10 +92,11 @@ class FakeHub:
         when: Callable[[Seen], bool] | None = None,
         with_probe: bool = False,
     ) -> None:
-        """Let the next `times` answers of one server fail. Probes are spared unless with_probe."""
+        """Let the next `times` answers fail of "cdn", "hub" or its "api". Probes are spared unless with_probe."""
 
         def matches(seen: Seen) -> bool:
-            if seen.server != on or seen.path.startswith("/api/"):
+            is_api = seen.path.startswith("/api/")
+            if seen.server != ("hub" if on == "api" else on) or is_api != (on == "api"):
                 return False
             if when is not None:
                 return when(seen)
@@ -220,6 +222,8 @@ class _HubHandler(FileHandler):
             return
         if path == "/api/models":
             names = [r for r in self.fake.repos if query.get("search", [""])[0].lower() in r.lower()]
+            for tag in (*query.get("filter", []), *query.get("pipeline_tag", [])):
+                names = [r for r in names if tag in self._tags(r)]
             limit, start = int(query.get("limit", ["1000"])[0]), int(query.get("cursor", ["0"])[0])
             link = {}
             if start + limit < len(names):
@@ -257,7 +261,11 @@ class _HubHandler(FileHandler):
         return {
             "_id": repo, "id": repo, "modelId": repo, "sha": self.fake.commits[repo], "siblings": siblings,
             "gated": gated, "private": False, "downloads": 0, "likes": 0, "tags": [],
-        }  # fmt: skip
+        } | self.fake.cards.get(repo, {})  # fmt: skip
+
+    def _tags(self, repo: str) -> list[str]:
+        card = self.fake.cards.get(repo, {})
+        return [*card.get("tags", []), card.get("pipeline_tag", "")]
 
     # the content delivery network ---------------------------------------------------------------------------
 

@@ -275,11 +275,14 @@ def test_damaged_leftovers_are_not_trusted(hub: FakeHub, tmp_path: Path, damage:
     assert dest.read_bytes() == CONTENT
 
 
-def test_wrong_checksum_leaves_nothing_behind(hub: FakeHub, tmp_path: Path) -> None:
+def test_wrong_checksum_never_gets_the_name(hub: FakeHub, tmp_path: Path) -> None:
+    """What arrived is kept for a look, until the next attempt."""
     with pytest.raises(ChecksumError) as caught:
         fetch(hub.file_url("plain.bin"), tmp_path / "f", sha256="0" * 64)
     assert caught.value.details["actual"] == DIGEST
-    assert leftovers(tmp_path) == set()
+    assert leftovers(tmp_path) == {"f.part.bad"}
+    assert fetch(hub.file_url("plain.bin"), tmp_path / "f", sha256=DIGEST).received == len(CONTENT)
+    assert leftovers(tmp_path) == {"f"}
 
 
 def test_checksum_that_the_hub_contradicts_costs_no_bytes(hub: FakeHub, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from genai_desktop.library.transfer.web import (
 class Lane(threading.Thread):
     """Fills `segment`, puts itself into `outcomes` and ends. `error`: why it ended early, else None.
 
-    reach: the end of the range to ask for (None: of the file); a segment may end before it, or become shorter.
+    reach: the end of the range to ask for (None: of the file); a segment may end before it, or shrink.
     is_by_digest: the SHA-256 is known and decides, so a mirror with another ETag is welcome.
     """
 
@@ -55,7 +55,7 @@ class Lane(threading.Thread):
         self._store = store
         self._policy = policy
         self._throttle = throttle
-        self._stop = stop
+        self._transfer_stop = stop  # Thread has a `_stop` of its own
         self._outcomes = outcomes
         self.gained = 0
         self.is_whole = False  # the server sends the whole file and would not send a part
@@ -74,7 +74,7 @@ class Lane(threading.Thread):
         self._outcomes.put(self)
 
     def _is_over(self) -> bool:
-        return self.is_retired or bool(self._stop)
+        return self.is_retired or bool(self._transfer_stop)
 
     def _work(self) -> None:
         remote = self.remote

@@ -9,7 +9,7 @@ _GAIN_BEYOND = 1.5  # and this much beyond the usual number
 
 
 class Ramp:
-    """Doubles `wanted`, measures, and goes back one step when it did not pay. Times are given by the caller."""
+    """Doubles `wanted`, measures, and goes back one step when it did not pay. The caller tells the time."""
 
     def __init__(self, policy: TransferPolicy) -> None:
         self._policy = policy
@@ -49,11 +49,8 @@ class Ramp:
             self.rate = self._before_rate
             self.is_settled = True
             return
-        most = (
-            self._policy.connections_max
-            if self.wanted >= self._policy.connections
-            else self._policy.connections
-        )
+        usual = self._policy.connections
+        most = self._policy.connections_max if self.wanted >= usual else usual
         if self.rate >= self._policy.plenty or self.wanted >= most:
             self.is_settled = True
             return

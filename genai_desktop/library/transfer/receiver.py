@@ -64,6 +64,7 @@ class Receiver:
         self._outcomes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         self._ramp = Ramp(policy)
         self._ceiling = policy.connections_max
+        self._allowed = 1
         self._most_lanes = 0
         self._is_unsplit = False
         self._not_before = 0.0
@@ -98,7 +99,7 @@ class Receiver:
         """As many connections as are allowed and have something to do."""
         hosts = self._traffic.hosts
         hosts.join(urlsplit(self.remote.url).hostname or "", self)
-        allowed = min(self._ceiling, hosts.allowance(self), self._ramp.wanted)
+        allowed = self._allowed = min(self._ceiling, hosts.allowance(self), self._ramp.wanted)
         active = [lane for lane in self._lanes if not lane.is_retired]
         for lane in active[allowed:]:
             lane.retire()
@@ -133,9 +134,9 @@ class Receiver:
             stop=self._stop,
             outcomes=self._outcomes,
         )
+        lane.start()
         self._lanes.append(lane)
         self._most_lanes = max(self._most_lanes, len(self._lanes))
-        lane.start()
 
     def _wait(self) -> None:
         """For something to happen, but not for long."""
@@ -151,7 +152,8 @@ class Receiver:
             self._ramp.update(now, self._map.received, sum(lane.gained > 0 for lane in active))
         else:
             self._ramp.pause()
-        self._report("downloading" if self._lanes else "waiting", False)
+        is_waiting = not self._lanes and (now < self._not_before or not self._allowed)
+        self._report("waiting" if is_waiting else "downloading", False)
 
     def _end_lanes(self) -> None:
         """Nobody writes any more when this returns. Raises nothing."""

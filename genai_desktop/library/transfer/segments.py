@@ -1,4 +1,4 @@
-"""Which bytes of a file are there, which are on their way, and which are free to be taken: arithmetic only."""
+"""Which bytes of a file are there, which are on their way, and which are free to be taken."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ class Segment:
     @property
     def is_done(self) -> bool:
         return self.position == self.end
+
+    @property
+    def untouched(self) -> int:
+        """Bytes that are neither there nor being written; 0 where nobody knows."""
+        return 0 if self.end is None else self.end - self.position - self.pending
 
 
 class SegmentMap:
@@ -94,17 +99,13 @@ class SegmentMap:
             return None
 
     def steal(self, least: int) -> Segment | None:
-        """The second half of what is left of the largest segment, taken; None when all have less than `least`."""
+        """The second half of what is left of the largest segment; None when all have less than `least`."""
         with self._guard:
-            index, left = -1, max(least, 2) - 1
-            for number, segment in enumerate(self._segments):
-                if segment.end is not None and segment.end - segment.position - segment.pending > left:
-                    index, left = number, segment.end - segment.position - segment.pending
-            if index < 0:
-                return None
+            index = max(range(len(self._segments)), key=lambda number: self._segments[number].untouched)
             victim = self._segments[index]
-            assert victim.end is not None
-            middle = victim.end - left // 2
+            if victim.end is None or victim.untouched < max(least, 2):
+                return None
+            middle = victim.end - victim.untouched // 2
             stolen = Segment(middle, victim.end, middle, is_taken=True)
             victim.end = middle
             self._segments.insert(index + 1, stolen)

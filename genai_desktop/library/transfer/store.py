@@ -1,4 +1,4 @@
-"""Where the bytes of a transfer go: the `.part` file, the map of what is in it, and the digest that follows."""
+"""Where the bytes of a transfer go: the `.part` file, what is in it, and the digest that follows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Store:
         self.reserve(size)
 
     def write(self, segment: Segment, chunk: bytes) -> int:
-        """Put `chunk` where the segment stands; how many bytes of it were the segment's. Raises StorageError."""
+        """Put `chunk` where the segment stands; how much of it was the segment's. Raises StorageError."""
         count = self.map.grant(segment, len(chunk))
         try:
             self._disk.write_at(self.fd, chunk if count == len(chunk) else chunk[:count], segment.position)

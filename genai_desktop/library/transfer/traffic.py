@@ -38,11 +38,10 @@ class Throttle:
 
     def take(self, count: int, is_over: Callable[[], bool]) -> float:
         """Wait until `count` bytes more are within the limit, or `is_over`. Seconds spent waiting."""
-        if self._limit is None:
+        if self._limit is None:  # without the lock: this is asked for every piece
             return 0.0
         with self._condition:
-            limit = self._limit
-            if limit is None:
+            if (limit := self.limit) is None:
                 return 0.0
             begun = now = time.monotonic()
             earned = (now - self._filled_at) * limit

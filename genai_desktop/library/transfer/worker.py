@@ -164,17 +164,16 @@ class Worker:
             stop=self._stop,
             patience=self._patience,
             resolve=self.look,
-            on_restart=self._begin_anew,
+            on_restart=partial(self._begin_anew, store),
             report=self._report,
         )
 
-    def _begin_anew(self, remote: RemoteFile) -> None:
-        assert self._store is not None
+    def _begin_anew(self, store: Store, remote: RemoteFile) -> None:
         self._resumed_from = 0
         self._meter.restart(time.monotonic(), 0)
         self._remote = remote
         check_space(self._disk, self._part, self._request.dest.name, remote.size)
-        self._store.restart(remote.size)
+        store.restart(remote.size)
 
     def _snapshot(self, receiver: Receiver, store: Store) -> Journal:
         remote = receiver.remote  # before the map: see Receiver._restart
