@@ -1,4 +1,4 @@
-"""Renew the pictures of the documents by walking through the real window: `python tools/screenshots.py FOLDER`."""
+"""Renew the pictures of the documents by a walk through the window: `python tools/screenshots.py FOLDER`."""
 
 from __future__ import annotations
 

@@ -107,10 +107,18 @@ class ServiceThread(QThread):
 
     def run(self) -> None:
         """QThread's body."""
+        self._run_loop()
+        # what is left of the loop (notifiers, cycles) belongs to this thread too and must not outlive it
+        self._is_open = self._closing = self._genai = None
+        self._tasks.clear()
+        gc.collect()
+
+    def _run_loop(self) -> None:
         import asyncio
         import concurrent.futures
 
         import qasync
+        import shiboken6
 
         loop = qasync.QEventLoop(self)
         executor = concurrent.futures.ThreadPoolExecutor(max_workers=8, thread_name_prefix="worker")
@@ -135,13 +143,10 @@ class ServiceThread(QThread):
                 self._loop = None
             executor.shutdown(wait=True, cancel_futures=True)
             loop.close()
+            # its timers must end in this thread: garbage collection would delete the object in another one,
+            # and Qt warns about timers that are stopped from elsewhere
+            shiboken6.delete(loop._timer)
             asyncio.set_event_loop(None)
-            # qasync's timer must be collected in its own thread, or Qt warns about foreign timers: drop
-            # all that refers to the loop, and its cycles, before this thread ends
-            self._is_open = self._closing = self._genai = None
-            self._tasks.clear()
-            del loop
-            gc.collect()
 
     async def _open(self) -> None:
         assert self._is_open is not None  # noqa: S101

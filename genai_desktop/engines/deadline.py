@@ -9,8 +9,8 @@ from types import TracebackType
 class Deadline:
     """As `asyncio.timeout`: the block ends with TimeoutError after `seconds`.
 
-    asyncio's own, before Python 3.11.4 (Debian 12 has 3.11.2), takes every earlier cancellation of the task for
-    its own undoing: in the clean-up of a cancelled task it lets CancelledError through, and what should be
+    asyncio's own, before Python 3.11.4 (Debian 12 has 3.11.2), takes every earlier cancellation of the task
+    for its own undoing: in the clean-up of a cancelled task it lets CancelledError through, and what should be
     killed is not.
     """
 

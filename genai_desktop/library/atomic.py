@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from pathlib import Path
 
 from genai_desktop.library.disk import storage_error, sync_directory
@@ -16,7 +15,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, doing: str = "wr
     The new file is complete and on the disk before it gets the name. doing: the action, for the sentence.
     """
     # not derived from the whole name: that may already be as long as the file system allows
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    temporary = path.with_name(f".{os.urandom(8).hex()}.tmp")
     try:
         try:
             fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), mode)

@@ -157,7 +157,17 @@ class Database:
                 code="DATABASE_BUSY",
                 remedy="Close the other one, or try again.",
             )
-        return StorageError(f"The database refused a request ({text}).", details={"sqlite": name})
+        if name.startswith("SQLITE_IOERR"):
+            return StorageError(
+                f"The database {self.path} could not be read or written ({text}); nothing was changed.",
+                remedy="Check the disk it is on: it may be full, unplugged or failing. Then try again.",
+                details={"sqlite": name},
+            )
+        return StorageError(
+            f"The database refused a request ({text}).",
+            remedy="Try again; if it happens again, copy the diagnostics in the System tab and report it.",
+            details={"sqlite": name},
+        )
 
 
 def _statements(script: str) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
@@ -80,7 +80,8 @@ class HubClient:
             most = min(_PAGE, limit * 2 if type == "llm" else limit) if limit <= _PAGE else 2 * limit
             found: list[HubModel] = []
             for info in api.list_models(limit=most, **asked):
-                if type == "diffusion" or info.pipeline_tag != _IMAGES:
+                is_kind = type == "diffusion" or info.pipeline_tag != _IMAGES
+                if is_kind and self._is_name(info.id):
                     found.append(_model(info, type))
                 if len(found) == limit:
                     break
@@ -93,9 +94,16 @@ class HubClient:
         self.address.file_url(repo, "any", revision)  # refuses what is no name
 
         def ask(api: HfApi) -> HubRepo:
-            return _repository(api.model_info(repo, revision=revision, files_metadata=True), repo, revision)
+            info = api.model_info(repo, revision=revision, files_metadata=True)
+            return _repository(info, repo, revision, lambda name: self._is_name(repo, name))
 
         return await self._ask(ask, repo)
+
+    def _is_name(self, repo: str, file: str = "any") -> bool:
+        """Whether these can be shown and fetched: a hub may tell us anything."""
+        with suppress(InvalidInputError):
+            return file.isprintable() and bool(self.address.file_url(repo, file, "main"))
+        return False
 
     async def _ask(self, question: Callable[[HfApi], T], repo: str) -> T:
         if self._environment.get("HF_HUB_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on"):
@@ -230,9 +238,11 @@ def _model(info: HubInfo, type: ModelType) -> HubModel:
     )
 
 
-def _repository(info: HubInfo, repo: str, revision: str) -> HubRepo:
+def _repository(info: HubInfo, repo: str, revision: str, is_name: Callable[[str], bool]) -> HubRepo:
     parts = []
     for sibling in info.siblings or ():
+        if not is_name(sibling.rfilename):
+            continue
         digest = sibling.lfs.sha256 if sibling.lfs is not None else None
         size = sibling.lfs.size if sibling.lfs is not None else sibling.size
         parts.append(HubPart(sibling.rfilename, _count(size) or 0, digest.lower() if digest else None))

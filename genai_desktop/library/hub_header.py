@@ -77,8 +77,8 @@ async def read_remote_header(
             except ModelFileError:
                 if not beginning.was_cut:
                     raise
-                # one text at the limit of 2 MiB was longer than what was left before it
-                beginning.cut_at = LARGEST_HEADER
+                # it wanted all of a long text at once; what has arrived is still here
+                beginning.is_frugal = False
                 header = beginning.parse()
             return RemoteHeader(header, beginning.size, beginning.received, beginning.requests)
 
@@ -88,8 +88,8 @@ async def read_remote_header(
 class _Beginning:
     """The first bytes of a remote file, as many as somebody has asked for.
 
-    received: bytes of bodies taken from the network. cut_at: reads stop there where that leaves them long
-    enough to be useful, so that a reader that looks ahead does not pass the limit; was_cut tells.
+    received: bytes of bodies taken from the network. is_frugal: a reader that looks far ahead gets less than
+    it asks for, in whole pieces and not beyond the usual limit; was_cut tells that this has happened.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class _Beginning:
         self.size: int | None = None
         self.received = 0
         self.requests = 0
-        self.cut_at = USUAL_LIMIT
+        self.is_frugal = True
         self.was_cut = False
 
     def close(self) -> None:
@@ -136,8 +136,11 @@ class _Beginning:
     def read(self, offset: int, size: int) -> bytes:
         """The port the parsers read through."""
         end = offset + size
-        if end > self.cut_at > offset + FIRST_RANGE:
-            end, self.was_cut = self.cut_at, True
+        if self.is_frugal:
+            wanted, end = end, min(end, offset + FIRST_RANGE)
+            if offset < USUAL_LIMIT < end:
+                end = USUAL_LIMIT
+            self.was_cut = self.was_cut or end < wanted
         if end > LARGEST_HEADER:
             raise ModelFileError(
                 f"The header of the file is larger than {LARGEST_HEADER >> 20} MiB, which cannot be.",
@@ -159,14 +162,14 @@ class _Beginning:
                 self._failures += 1
                 if self._stop:
                     raise CancelledError("Reading the header was stopped.") from error
-                if self._failures >= self._policy.attempts:
+                wait = self._policy.backoff * self._failures if error.wait is None else error.wait
+                if self._failures >= self._policy.attempts or wait > LONGEST_WAIT:
                     raise DownloadError(
                         f"The header of the file could not be read: {error.reason}.",
                         remedy="Check the network and try again.",
                         details={"url": without_query(self._first)},
                     ) from error
-                wait = self._policy.backoff * self._failures if error.wait is None else error.wait
-                self._stop.wait(min(wait, LONGEST_WAIT))
+                self._stop.wait(wait)
 
     def _request(self, end: int) -> None:
         """Ask for the next range: the first piece, the rest of the usual limit, then all that follows."""

@@ -32,7 +32,7 @@ class _Tensor(NamedTuple):
     data: np.ndarray[Any, Any]
 
 
-def _write_once(path: Path, write: Callable[[Path], None]) -> Path:
+def write_once(path: Path, write: Callable[[Path], None]) -> Path:
     """Let `write` fill a neighbour of `path` and rename it: a killed run leaves no half model behind."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +77,9 @@ def tiny_flux_set(directory: Path) -> dict[str, Path]:
     and `taesd` (5 MB).
     """
     return {
-        "diffusion_model": _write_once(directory / "tiny-flux.safetensors", _write_flux),
-        "clip_l": _write_once(directory / "tiny-clip_l.gguf", _write_clip_l),
-        "taesd": _write_once(directory / "tiny-taef1.safetensors", _write_tae),
+        "diffusion_model": write_once(directory / "tiny-flux.safetensors", _write_flux),
+        "clip_l": write_once(directory / "tiny-clip_l.gguf", _write_clip_l),
+        "taesd": write_once(directory / "tiny-taef1.safetensors", _write_tae),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -42,6 +41,8 @@ class FileLock:
     @asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
         """Hold it for a block of asynchronous code; the waiting is done in a thread."""
+        import asyncio  # late: settings are read, under this lock, before the window is painted
+
         acquiring = asyncio.ensure_future(asyncio.to_thread(self.acquire))
         try:
             await asyncio.shield(acquiring)

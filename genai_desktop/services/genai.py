@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from genai_desktop.core.builds import ENGINES
 from genai_desktop.core.errors import GenaiError, InvalidInputError, ModelNotFoundError
 from genai_desktop.core.recovery import Recovery
 from genai_desktop.library.paths import DataPaths
@@ -48,6 +46,7 @@ class GenAI:
         from genai_desktop.services.conversations import ConversationService
         from genai_desktop.services.diffusion_server import DiffusionServerManager
         from genai_desktop.services.engine_manager import EngineManager
+        from genai_desktop.services.event_log import EventLog
         from genai_desktop.services.hub import HubService
         from genai_desktop.services.jobs import JobBoard
         from genai_desktop.services.llama_server import LlamaServerManager
@@ -117,7 +116,7 @@ class GenAI:
         self.session = SessionFile(paths.runtime)
         self.recovery = Recovery()  # what an earlier run left unfinished
         self._put_aside = ""  # model that a killed predecessor had put aside, with its conversation
-        self._background: set[asyncio.Task[Any]] = set()
+        self.events = EventLog(self.database, self.telemetry, self.session)
         self._closers: list[tuple[str, Callable[[], Awaitable[object]]]] = []
         self._is_closed = False
 
@@ -154,9 +153,8 @@ class GenAI:
         await asyncio.to_thread(self.database.open)
         await asyncio.to_thread(self.settings.load)
         await self._recover()
-        for name, server in (("llama", self.llama), ("diffusion", self.diffusion)):
-            server.on("changed", self._follow(name))
-        self.telemetry.on("marker", self._store_marker)
+        self.events.follow("llama", self.llama)
+        self.events.follow("diffusion", self.diffusion)
         if with_telemetry:
             self.telemetry.start()
 
@@ -187,8 +185,6 @@ class GenAI:
         if self._is_closed:
             return
         self._is_closed = True
-        for task in tuple(self._background):
-            task.cancel()
         for name, step in (
             *self._closers,
             ("jobs", self.jobs.close),
@@ -197,6 +193,7 @@ class GenAI:
             ("conversations", self.conversations.close),
             ("language model", self.llama.close),
             ("telemetry", self._stop_telemetry),
+            ("events", self.events.close),
         ):
             try:
                 await step()
@@ -432,151 +429,23 @@ class GenAI:
 
     # events -----------------------------------------------------------------------------------------------
 
-    def _follow(self, name: str) -> Callable[[ServerInfo], None]:
-        """Charts and event log follow a server: its process, and its starts, stops and crashes."""
-        last = {"status": "stopped"}
-
-        def changed(info: ServerInfo) -> None:
-            self.telemetry.track(name, info.pid)
-            if info.status == last["status"]:
-                return
-            if name == "llama" and info.status in ("running", "stopped") and not self._is_closed:
-                loaded = info.model_id if info.status == "running" else ""
-                self._in_background(asyncio.to_thread(self.session.update, model_id=loaded))
-            label = {"llama": "Language model", "diffusion": "Image engine"}[name]
-            what = f"{label}: {info.model_name}" if info.model_name else label
-            if info.status == "running" and name == "llama":
-                self.telemetry.mark("started", what)
-            elif info.status == "stopped" and last["status"] in ("running", "stopping") and name == "llama":
-                self.telemetry.mark("stopped", what)
-            elif info.status == "crashed":
-                is_memory = info.error_code == "OUT_OF_MEMORY"
-                self.telemetry.mark("oom" if is_memory else "crashed", f"{what}: {info.error_message}")
-            last["status"] = info.status
-
-        return changed
-
-    def _store_marker(self, marker: EventMarker) -> None:
-        if self._is_closed:
-            return
-
-        def insert(connection: Any) -> None:
-            connection.execute(
-                "INSERT INTO events VALUES (?, ?, ?)", (marker.time, marker.kind, marker.label)
-            )
-            connection.execute("DELETE FROM events WHERE time < ?", (time.time() - EVENTS_KEPT,))
-
-        self._in_background(self.database.write(insert))
-
-    def _in_background(self, coro: Coroutine[Any, Any, Any]) -> None:
-        task = asyncio.ensure_future(coro)
-        self._background.add(task)
-
-        def finished(done: asyncio.Task[Any]) -> None:
-            self._background.discard(done)
-            if not done.cancelled() and done.exception() is not None:
-                _log.error("a background write failed", exc_info=done.exception())
-
-        task.add_done_callback(finished)
-
     async def markers(self, seconds: float) -> tuple[EventMarker, ...]:
         """The event log of the last `seconds`, oldest first, earlier runs included."""
-        from genai_desktop.core.telemetry import EventMarker
-
-        since = time.time() - seconds
-        rows = await self.database.read(
-            lambda c: c.execute("SELECT * FROM events WHERE time >= ? ORDER BY time", (since,)).fetchall()
-        )
-        return tuple(EventMarker(row["time"], row["kind"], row["label"]) for row in rows)
+        return await self.events.markers(seconds)
 
     # diagnostics ------------------------------------------------------------------------------------------
 
     async def doctor(self) -> dict[str, Any]:
         """The last JSON object of `doctor` (spec: command line)."""
-        import platform
+        from genai_desktop.services.reports import doctor
 
-        from genai_desktop import __version__
-
-        caps = await self.system.detect()
-        builds = await self.engines.list_engines()
-        problems = [{"code": p.code, "message": p.message, "remedy": p.remedy} for p in caps.problems]
-        for engine in ENGINES:
-            if not any(b.engine == engine and b.state in ("in-use", "available") for b in builds):
-                reason = next((b.reason for b in builds if b.engine == engine and b.reason), "")
-                problems.append(
-                    {
-                        "code": "NO_ENGINE",
-                        "message": f"No {engine} engine can be used here.",
-                        "remedy": reason,
-                    }
-                )
-        recommended = caps.recommendations
-        return {
-            "version": __version__,
-            "python": platform.python_version(),
-            "platform": caps.platform,
-            "data_dir": str(self.paths.root),
-            "offline": self.is_offline,
-            "cpu": {
-                "cores": caps.cpu.cores,
-                "threads": caps.cpu.threads,
-                "model": caps.cpu.model,
-                "architecture": caps.cpu.architecture,
-            },
-            "memory": {
-                "total": caps.memory.total,
-                "available": caps.memory.available,
-                "used": caps.memory.used,
-            },
-            "gpus": [
-                {
-                    "index": g.index,
-                    "type": g.type,
-                    "name": g.name,
-                    "vram_total": g.vram_total,
-                    "vram_free": g.vram_free,
-                    "driver": g.driver,
-                    "backends": list(g.backends),
-                    "source": g.source,
-                }
-                for g in caps.gpus
-            ],
-            "recommendations": {
-                "max_model_size": recommended.max_model_size,
-                "quantizations": list(recommended.quantizations),
-                "threads": recommended.threads,
-                "gpu_layers": recommended.gpu_layers,
-            },
-            "engines": [
-                {
-                    "engine": b.engine,
-                    "variant": b.variant,
-                    "build": b.build,
-                    "path": b.path,
-                    "state": b.state,
-                    "reason": b.reason,
-                }
-                for b in builds
-            ],
-            "problems": problems,
-        }
+        return await doctor(self)
 
     async def diagnostics(self) -> str:
         """What a bug report needs, as text: no keys, no prompts, the home folder shortened."""
-        import json
+        from genai_desktop.services.reports import diagnostics
 
-        report = await self.doctor()
-        report["servers"] = [_brief(self.llama.get_info()), _brief(self.diffusion.get_info())]
-        text = json.dumps(report, indent=2, ensure_ascii=False)
-        for name, server in (("llama", self.llama), ("diffusion", self.diffusion)):
-            text += f"\n\n--- last log lines of {name} ---\n" + "\n".join(server.get_logs(60))
-        return text.replace(str(Path.home()), "~")
-
-
-def _brief(info: ServerInfo) -> dict[str, Any]:
-    slim = replace(info, log_tail=())
-    keys = ("name", "status", "health", "model_id", "engine", "restarts", "error_code", "error_message")
-    return {key: getattr(slim, key) for key in keys} | {"command_line": list(info.command_line)}
+        return await diagnostics(self)
 
 
 @asynccontextmanager

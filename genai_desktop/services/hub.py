@@ -197,6 +197,8 @@ class HubService:
 
 
 def _existing(target: str) -> Path | None:
+    if not target:
+        return None
     try:
         path = Path(target).expanduser().absolute()
         return path if path.exists() else None

@@ -296,6 +296,8 @@ class MainWindow(QMainWindow):
     def prepare_quit(self) -> None:
         """Remember everything, hide, and let the next close succeed. Call before the facades are closed."""
         self.memory.write()
+        for page in self.stack.built().values():
+            call(page, "prepare_quit")
         self._may_close = True
         if self._tray is not None:
             self._tray.stop()

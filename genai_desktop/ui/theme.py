@@ -164,6 +164,13 @@ class Theme(QObject):
         self._scale = _clamped(percent)
         self._refresh(force=True)
 
+    def retire(self) -> None:
+        """Follow nothing any more; another theme takes over the application."""
+        if self._app is not None:
+            QGuiApplication.styleHints().colorSchemeChanged.disconnect(self._on_scheme_changed)
+            self._app = None
+        self.deleteLater()
+
     @Slot()
     def _on_scheme_changed(self) -> None:
         self._refresh()

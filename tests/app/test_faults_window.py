@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,8 +15,17 @@ import psutil
 import pytest
 
 from genai_desktop.engines import embedded
-from tests.aio import run
-from tests.app.faults import endless_model, image_model, note, opened
+from tests.aio import run, until_sync
+from tests.app.faults import (
+    AS_ANYBODY,
+    OwnLlama,
+    endless_model,
+    freeze,
+    image_model,
+    is_alive,
+    note,
+    opened,
+)
 from tests.app.window import Window
 from tests.fakes.other_program import other_program
 from tests.real import models
@@ -244,6 +255,7 @@ def test_quitting_with_a_frozen_engine(home: Path, tmp_path: Path, flux: dict[st
 
 def test_a_reply_that_breaks_off_is_shown_with_its_reason(seat: Seat) -> None:
     with seat.window() as window:
+        window.do("page", "chat")
         pid = seat.load(window, seat.model)
         conversation = seat.talk(window)
         os.kill(pid, signal.SIGKILL)
@@ -262,6 +274,7 @@ def test_a_load_that_fails_is_shown_and_another_one_works(seat: Seat, home: Path
     own = OwnLlama(tmp_path / "own")
     own.misbehave("signal-loading=11")
     with seat.window() as window:
+        window.do("page", "chat")
         window.do("system", "use_engine", "llama.cpp", str(own.path))
         until_sync(lambda: str(own.path) in (home / "settings.json").read_text())
         window.do("chat", "load_model", "guide", {})
@@ -293,6 +306,27 @@ def test_a_data_folder_that_cannot_be_used_is_told_in_a_window(home: Path, tmp_p
         assert window.stderr.startswith("Error: The database")
         assert "Traceback" not in window.stderr
     assert (home / "genai.sqlite3").read_bytes().startswith(b"this is no database")
+
+
+def test_what_is_typed_on_a_full_disk_stays_in_the_window(seat: Seat) -> None:
+    with seat.window() as window:
+        window.do("page", "chat")
+        seat.load(window)
+        unlimited = resource.prlimit(window.process.pid, resource.RLIMIT_FSIZE, (16, resource.RLIM_INFINITY))
+        window.do("type", "A question of great length.")
+        window.wait("failed", lambda e: e["action"] == "create" and e["remedy"])
+        window.shows("A question of great length.")
+        window.do("settings", "update", {"theme": "dark"})
+        assert window.wait("failed", lambda e: e["action"] == "settings")["remedy"]
+        resource.prlimit(window.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        window.do("type", "A question of great length.")
+        window.wait("message", lambda e: e["role"] == "assistant" and e["state"] == "done")
+        resource.prlimit(window.process.pid, resource.RLIMIT_FSIZE, (16, resource.RLIM_INFINITY))
+        window.do("type", "Another one.")
+        window.wait("failed", lambda e: e["action"] == "send" and e["remedy"])
+        window.shows("Another one.")
+        resource.prlimit(window.process.pid, resource.RLIMIT_FSIZE, unlimited)
+        window.end()
 
 
 def test_a_read_only_data_folder_is_told_in_a_window(home: Path, tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
 """The real window in a process of its own, in the hand of a test: `python -m tests.app.window_driver`.
 
 Tells every event as a JSON line on stdout and takes commands as JSON lists on stdin: [facade, intent,
-arguments ...], or ["texts"] for every text that can be read in a visible window. The data folder is
-GENAI_DESKTOP_HOME.
+arguments ...], ["texts"] for every text that can be read in a visible window, ["page", name], or ["type",
+text] into the composer of the chat, and send it. The data folder is GENAI_DESKTOP_HOME.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Driver(QObject):
     def __init__(self, application: Any) -> None:
         super().__init__()
         self._facades = f = application.facades
+        self._window = application.window
         f.chat.llm_changed.connect(self._on_llm)
         f.chat.message_changed.connect(self._on_message)
         f.chat.delta_received.connect(self._on_delta)
@@ -73,6 +74,14 @@ class Driver(QObject):
     def _do(self, facade: str, intent: str = "", *arguments: Any) -> None:
         if facade == "texts":
             tell("texts", texts=visible_texts())
+            return
+        if facade == "page":
+            self._window.show_page(intent)
+            return
+        if facade == "type":
+            composer = self._window.page("chat").composer
+            composer.prompt.setPlainText(intent)
+            composer.send_button.click()
             return
         values = [
             _VALUES[next(iter(a))](**next(iter(a.values())))

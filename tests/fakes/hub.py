@@ -92,7 +92,7 @@ class FakeHub:
         when: Callable[[Seen], bool] | None = None,
         with_probe: bool = False,
     ) -> None:
-        """Let the next `times` answers fail of "cdn", "hub" or its "api". Probes are spared unless with_probe."""
+        """Let the next `times` answers of "cdn", "hub" or its "api" fail. Probes pass unless with_probe."""
 
         def matches(seen: Seen) -> bool:
             is_api = seen.path.startswith("/api/")

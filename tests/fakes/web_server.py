@@ -46,6 +46,7 @@ class Fault:
     drop_after: int | None = None  # bytes of the body, then the connection is cut
     hang_after: int | None = None  # bytes of the body, then silence until `release` or the end
     drip: float | None = None  # bytes per second
+    rate: float | None = None  # bytes per second as well, in larger pieces
     ignore_range: bool = False
     range_shift: int = 0  # what Content-Range says is off by this
     total_shift: int = 0
@@ -198,6 +199,8 @@ class FileHandler(BaseHTTPRequestHandler):
         limit = min(limits) if limits else None
         for whole in stored.read(start, end):
             piece = whole if limit is None else whole[: limit - sent]
+            if fault.rate is not None and self.released.wait(len(piece) / fault.rate):
+                raise ConnectionAbortedError
             if fault.drip is not None:
                 self._drip(piece, fault.drip)
             elif piece:

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFWriter, TokenType
 
-from tests.real.image_models import tiny_flux_set, write_once
+from genai_desktop.library.image_test_set import tiny_flux_set, write_once
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}"

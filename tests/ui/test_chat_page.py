@@ -276,3 +276,51 @@ def test_a_failed_intent_is_a_strip(page: ChatPage, facades: FakeFacades) -> Non
     strip = page.messages.strip("load")
     assert strip is not None
     assert strip.text() == "The file is truncated."
+
+
+def test_what_could_not_be_sent_stands_in_the_composer_again(
+    qtbot: QtBot, page: ChatPage, facades: FakeFacades
+) -> None:
+    facades.chat.llm_changed.emit(RUNNING)
+    open_conversation(facades)
+    prompt = page.composer.prompt
+    page.composer._on_files(["/pictures/cat.png"])
+    qtbot.keyClicks(prompt, "a question")
+    qtbot.keyClick(prompt, Qt.Key.Key_Return)
+    assert page.composer.text() == ""
+    qtbot.keyClicks(prompt, "typed since")
+    facades.chat.failed.emit(Failure("send", "DISK_FULL", "The disk is full.", "Free some space."))
+    assert page.composer.text() == "a question\n\ntyped since"
+    qtbot.keyClick(prompt, Qt.Key.Key_Return)
+    assert facades.asked("chat", "send")[-1][1:3] == ("a question\n\ntyped since", ("/pictures/cat.png",))
+    other = replace(SUMMARY, id="c2")
+    facades.chat.conversation_opened.emit(Conversation(other))
+    facades.chat.failed.emit(Failure("send", "DISK_FULL", "The disk is full.", "Free some space."))
+    assert page.composer.text() == ""
+    assert facades.asked("chat", "set_draft")[-1] == ("c1", "a question\n\ntyped since")
+
+
+def test_a_conversation_that_cannot_be_made_keeps_its_first_message_out_of_others(
+    qtbot: QtBot, page: ChatPage, facades: FakeFacades
+) -> None:
+    facades.chat.llm_changed.emit(RUNNING)
+    qtbot.keyClicks(page.composer.prompt, "a secret")
+    qtbot.keyClick(page.composer.prompt, Qt.Key.Key_Return)
+    assert facades.asked("chat", "create") == [()]
+    facades.chat.failed.emit(Failure("create", "DISK_FULL", "The disk is full.", "Free some space."))
+    assert page.composer.text() == "a secret"
+    open_conversation(facades)
+    assert facades.asked("chat", "send") == []
+
+
+def test_a_draft_of_a_moment_ago_is_kept_when_another_conversation_is_opened_or_the_window_closes(
+    qtbot: QtBot, page: ChatPage, facades: FakeFacades
+) -> None:
+    open_conversation(facades)
+    qtbot.keyClicks(page.composer.prompt, "half a ")
+    facades.chat.conversation_opened.emit(Conversation(replace(SUMMARY, id="c2"), draft="older"))
+    assert facades.asked("chat", "set_draft") == [("c1", "half a ")]
+    assert page.composer.text() == "older"
+    qtbot.keyClicks(page.composer.prompt, "!")
+    page.prepare_quit()
+    assert facades.asked("chat", "set_draft")[-1] == ("c2", "older!")

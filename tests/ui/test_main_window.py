@@ -25,7 +25,9 @@ from genai_desktop.core.settings import Settings
 from genai_desktop.ui.main_window import MainWindow
 from genai_desktop.ui.questions import CloseQuestion
 from genai_desktop.ui.theme import Theme
+from genai_desktop.ui.ui_state import encode
 from tests.ui import samples
+from tests.ui.events import activate, press
 from tests.ui.fakes import FakeFacades
 
 
@@ -40,10 +42,6 @@ def make(qtbot: QtBot, facades: FakeFacades, theme: Theme) -> MainWindow:
     with qtbot.waitSignal(made.first_painted):
         made.show()
     return made
-
-
-def press(qtbot: QtBot, button: QAbstractButton) -> None:
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 # -- navigation -----------------------------------------------------------------------------------------
@@ -64,8 +62,7 @@ def test_the_rail_switches_pages(qtbot: QtBot, window: MainWindow) -> None:
     [(Qt.Key.Key_1, "system"), (Qt.Key.Key_2, "models"), (Qt.Key.Key_3, "chat"), (Qt.Key.Key_4, "images")],
 )
 def test_ctrl_and_a_digit_switch(qtbot: QtBot, window: MainWindow, key: Qt.Key, page: str) -> None:
-    window.activateWindow()
-    qtbot.waitUntil(window.isActiveWindow)
+    activate(qtbot, window)
     window.show_page("settings")
     qtbot.keyClick(window, key, Qt.KeyboardModifier.ControlModifier)
     assert window.current_page == page
@@ -183,8 +180,7 @@ def test_the_desktop_is_told_only_when_the_window_is_away(
     qtbot: QtBot, window: MainWindow, facades: FakeFacades
 ) -> None:
     job = replace(samples.jobs()[0], state="done")
-    window.activateWindow()
-    qtbot.waitUntil(window.isActiveWindow)
+    activate(qtbot, window)
     with qtbot.assertNotEmitted(window.announcer.notification):
         facades.jobs.jobs_changed.emit((job,))
     window.hide()
@@ -216,7 +212,9 @@ def test_the_llm_pill_tells_model_state_and_speed(window: MainWindow, facades: F
     assert (pill.words, pill.tone) == ("Qwen3 4B Instruct · crashed", "danger")
 
 
-def test_a_crashed_llm_leads_to_the_system_page(qtbot: QtBot, window: MainWindow, facades: FakeFacades) -> None:
+def test_a_crashed_llm_leads_to_the_system_page(
+    qtbot: QtBot, window: MainWindow, facades: FakeFacades
+) -> None:
     window.show_page("images")
     press(qtbot, window.status.llm)
     assert window.current_page == "chat"
@@ -277,7 +275,8 @@ def test_what_was_is_there_again(qtbot: QtBot, facades: FakeFacades, theme: Them
     first.page("models").show_view("discover")  # type: ignore[attr-defined]
     first.prepare_quit()
     again = make(qtbot, FakeFacades(facades.settings.current), theme)
-    assert (again.width(), again.height()) == (1100, 700)
+    assert again.memory.known("geometry") == encode(first.saveGeometry())
+    assert again.width() != 1280
     assert again.rail.is_collapsed
     assert again.current_page == "models"
     assert again.page("models").tabs.current == "discover"  # type: ignore[attr-defined]
@@ -298,7 +297,9 @@ def test_remembering_waits_and_writes_once(qtbot: QtBot, window: MainWindow, fac
     window.rail.set_collapsed(False)
     window.rail.set_collapsed(True)
     qtbot.waitUntil(lambda: bool(facades.asked("settings", "remember_ui")))
-    assert facades.asked("settings", "remember_ui") == [({"rail_collapsed": True},)]
+    calls = facades.asked("settings", "remember_ui")
+    assert len(calls) == 1
+    assert calls[0][0]["rail_collapsed"] is True
 
 
 def test_without_a_tray_closing_quits(qtbot: QtBot, window: MainWindow) -> None:
@@ -345,8 +346,7 @@ def test_after_prepare_quit_it_lets_go(qtbot: QtBot, window: MainWindow) -> None
 
 
 def test_ctrl_q_quits(qtbot: QtBot, window: MainWindow) -> None:
-    window.activateWindow()
-    qtbot.waitUntil(window.isActiveWindow)
+    activate(qtbot, window)
     with qtbot.waitSignal(window.quit_requested):
         qtbot.keyClick(window, Qt.Key.Key_Q, Qt.KeyboardModifier.ControlModifier)
 

@@ -6,8 +6,7 @@ import shlex
 from dataclasses import replace
 
 import pytest
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QAbstractButton, QApplication, QFileDialog
+from PySide6.QtWidgets import QApplication, QFileDialog
 from pytestqt.qtbot import QtBot
 
 from genai_desktop.core.hardware import Problem
@@ -15,6 +14,7 @@ from genai_desktop.core.telemetry import EventMarker
 from genai_desktop.ui.system.page import SystemPage
 from genai_desktop.ui.theme import Theme
 from tests.ui import samples
+from tests.ui.events import press, settle
 from tests.ui.fakes import FakeFacades
 
 
@@ -26,10 +26,6 @@ def page(qtbot: QtBot, facades: FakeFacades, theme: Theme) -> SystemPage:
     made.resize(1000, 1800)
     made.show()
     return made
-
-
-def press(qtbot: QtBot, button: QAbstractButton) -> None:
-    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def test_it_asks_for_what_it_shows(page: SystemPage, facades: FakeFacades) -> None:
@@ -89,7 +85,9 @@ def test_looking_again_waits_for_the_answer(qtbot: QtBot, page: SystemPage, faca
     assert page.messages.strip("detect") is None
 
 
-def test_servers_show_only_the_buttons_that_work(qtbot: QtBot, page: SystemPage, facades: FakeFacades) -> None:
+def test_servers_show_only_the_buttons_that_work(
+    qtbot: QtBot, page: SystemPage, facades: FakeFacades
+) -> None:
     card = page.servers["llama"]
     assert card.start.isVisible()
     assert not card.stop.isVisible()
@@ -133,6 +131,7 @@ def test_nothing_to_start_leads_to_the_models(qtbot: QtBot, page: SystemPage, fa
     assert wanted.args == ["models"]
 
 
+@pytest.mark.qt_log_ignore("does not support raise", extend=True)
 def test_logs_open_beside_and_follow(qtbot: QtBot, page: SystemPage, facades: FakeFacades) -> None:
     press(qtbot, page.servers["llama"].logs)
     assert facades.asked("system", "load_log") == [("llama", 100_000)]
@@ -163,6 +162,7 @@ def test_engines_tell_their_tests(qtbot: QtBot, page: SystemPage, facades: FakeF
     assert used.busy.isVisible()
     assert not used.test.isEnabled()
     facades.system.engines_changed.emit(samples.engines())
+    settle()
     assert page.engines.rows[0].busy.isVisible()
     assert page.engines.rows[0].tests.isVisible()  # what was open stays open
     facades.system.engine_busy.emit("llama.cpp", False)

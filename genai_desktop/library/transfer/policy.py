@@ -62,7 +62,8 @@ class TransferPolicy:
     journal_seconds: float = 2.0
     progress_seconds: float = 0.1
     meaningful_bytes: int = 4096  # an attempt that gained less than this made no progress
-    # one connection at first, `connections` when they bring more, `connections_max` when they bring much more
+    # `connections` when they bring more than the first ones, `connections_max` when they bring much more
+    connections_at_first: int = 1
     connections: int = 4
     connections_max: int = 8
     host_connections: int = 8  # of all transfers of an engine together

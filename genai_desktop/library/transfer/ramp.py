@@ -17,9 +17,9 @@ class Ramp:
         self._before_rate = 0.0
         self._since: float | None = None
         self._since_done = 0
-        self.wanted = 1
+        self.wanted = min(policy.connections_at_first, policy.connections)
         self.rate = 0.0  # bytes a second, as last measured
-        self.is_settled = policy.connections <= 1
+        self.is_settled = policy.connections_max <= self.wanted
 
     def settle(self, connections: int) -> None:
         """That many, and no more experiments."""

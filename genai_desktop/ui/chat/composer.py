@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QMimeData, QSize, Qt, QTimer, Signal, Slot
+from PySide6.QtGui import QTextCursor
 from PySide6.QtWidgets import QFrame, QPlainTextEdit, QSizePolicy, QWidget
 
 from genai_desktop.ui.widgets.buttons import Button, IconButton
@@ -137,6 +138,19 @@ class Composer(QFrame):
 
     def text(self) -> str:
         return self.prompt.toPlainText()
+
+    def give_back(self, text: str, pictures: tuple[str, ...]) -> None:
+        """What could not be sent stands here again, before what was typed since."""
+        self._pictures[:0] = pictures
+        self._show_attached()
+        self.prompt.setPlainText("\n\n".join(part for part in (text, self.text()) if part))
+        self.prompt.moveCursor(QTextCursor.MoveOperation.End)
+
+    def keep_draft(self) -> None:
+        """Tell what was typed a moment ago now, not later."""
+        if self._draft.isActive():
+            self._draft.stop()
+            self._on_draft()
 
     @Slot()
     def _on_typed(self) -> None:

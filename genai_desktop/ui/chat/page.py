@@ -47,6 +47,7 @@ class ChatPage(QWidget):
         self._facades, self._theme = facades, theme
         self._conversation: Conversation | None = None
         self._pending_text: tuple[str, tuple[str, ...]] | None = None  # sent before the conversation existed
+        self._sent: tuple[str, str, tuple[str, ...]] | None = None  # conversation, text, pictures
         self._queue: ChatQueueState | None = None
         self._llm: ServerInfo | None = None
         self._has_models = True
@@ -166,6 +167,8 @@ class ChatPage(QWidget):
 
     @Slot(object)
     def _on_opened(self, conversation: Conversation) -> None:
+        is_other = self._conversation is None or self._conversation.summary.id != conversation.summary.id
+        self.composer.keep_draft()  # of the one that is left
         self._conversation = conversation
         self.list.select(conversation.summary.id)
         self.transcript.show_messages(conversation.messages)
@@ -174,8 +177,8 @@ class ChatPage(QWidget):
         self.gauge.set_stats(stats)
         pending, self._pending_text = self._pending_text, None
         if pending is not None:
-            self._facades.chat.send(conversation.summary.id, *pending, self.panel.sampling())
-        else:
+            self._send(conversation.summary.id, *pending)
+        elif is_other:
             self.composer.set_text(conversation.draft)
         self._show_middle()
         self._refresh_composer()
@@ -261,8 +264,16 @@ class ChatPage(QWidget):
         key = "load" if failure.action in ("load", "reload") else "chat"
         action = self.tr("Load a model") if failure.code in ("NO_MODEL", "NOT_LOADED") else ""
         self.messages.show_message(key, "danger", failure.message, failure.remedy, action=action)
-        if failure.action == "send" and self._conversation is not None and not self.composer.text():
-            self._facades.chat.open(self._conversation.summary.id)  # the draft that was kept comes back
+        pending, sent = self._pending_text, self._sent
+        if failure.action == "create" and pending is not None:
+            self._pending_text = None
+            self.composer.give_back(*pending)
+        elif failure.action == "send" and sent is not None:
+            self._sent = None
+            if self._conversation is not None and self._conversation.summary.id == sent[0]:
+                self.composer.give_back(*sent[1:])
+            else:
+                self._facades.chat.set_draft(*sent[:2])
 
     # -- intents --------------------------------------------------------------------------------------------
 
@@ -275,7 +286,11 @@ class ChatPage(QWidget):
             self._pending_text = (text, pictures)
             self._facades.chat.create()
             return
-        self._facades.chat.send(self._conversation.summary.id, text, pictures, self.panel.sampling())
+        self._send(self._conversation.summary.id, text, pictures)
+
+    def _send(self, conversation_id: str, text: str, pictures: tuple[str, ...]) -> None:
+        self._sent = (conversation_id, text, pictures)
+        self._facades.chat.send(conversation_id, text, pictures, self.panel.sampling())
 
     def _is_available(self) -> bool:
         """Loaded, on its way, or away for a picture: sending is enough."""
@@ -378,6 +393,9 @@ class ChatPage(QWidget):
             self._on_llm(info)
         if latest.chat_state is not None:
             self._on_state(latest.chat_state)
+
+    def prepare_quit(self) -> None:
+        self.composer.keep_draft()
 
     def focus_default(self) -> None:
         self.composer.prompt.setFocus()

@@ -83,7 +83,8 @@ class BuildRow(QWidget):
         self.reason = label(
             build.reason, "body", wrap=True, tone="danger" if build.state == "refused" else ""
         )
-        self.reason.setVisible(bool(build.reason))
+        if not build.reason:
+            self.reason.hide()
         whole.addWidget(self.reason)
         self.busy = BusyLine(theme, self.tr("Testing: the engine does real work with a tiny model"))
         self.busy.hide()
@@ -92,13 +93,15 @@ class BuildRow(QWidget):
         steps = column(self.tests, space=space.xs, margins=(space.s, 0, 0, 0))
         for test in build.tests:
             steps.addWidget(TestLine(theme, test))
-        self.tests.setVisible(build.state == "refused" and bool(build.tests))
+        if build.state != "refused" or not build.tests:
+            self.tests.hide()
         whole.addWidget(self.tests)
         self.setAccessibleName(f"{build.engine} {build.variant} {build.build}: {self._state()}")
 
     def set_busy(self, busy: bool) -> None:
+        if busy != self._is_busy:
+            self.busy.setVisible(busy)
         self._is_busy = busy
-        self.busy.setVisible(busy)
         self.test.setEnabled(not busy)
 
     def _menu_button(self) -> IconButton:
@@ -204,11 +207,11 @@ class EnginesCard(Card):
             shown = BuildRow(self._theme, build)
             shown.test_requested.connect(self.test_requested)
             shown.use_requested.connect(self.use_requested)
+            self.rows.append(shown)
+            self.body.addWidget(shown)
             shown.set_busy(build.engine in self._busy and build.state in ("in-use", "untested"))
             if (build.engine, build.variant) in open_rows and build.tests:
                 shown.tests.show()
-            self.rows.append(shown)
-            self.body.addWidget(shown)
 
     @Slot(str, bool)
     def set_busy(self, engine: str, busy: bool) -> None:

@@ -46,7 +46,8 @@ class EmptyState(QWidget):
         self._sentence = label(sentence, "muted", wrap=True)
         self._sentence.setAlignment(center)
         self._sentence.setMaximumWidth(theme.px(420))
-        self._sentence.setVisible(bool(sentence))
+        if not sentence:
+            self._sentence.hide()
         # between stretches, not aligned: an aligned label gets its preferred height, and a second line is cut
         middle = row()
         middle.addStretch(1)

@@ -30,7 +30,8 @@ class Field(QWidget):
         if hint:
             control.setAccessibleDescription(hint)
         self._hint = label(hint, "meta", wrap=True)
-        self._hint.setVisible(bool(hint))
+        if not hint:
+            self._hint.hide()
         whole.addWidget(caption)
         whole.addWidget(control)
         whole.addWidget(self._hint)
@@ -59,7 +60,8 @@ class SettingRow(QWidget):
         caption = QLabel(name)
         caption.setBuddy(control)
         self._sentence = label(sentence, "meta", wrap=True)
-        self._sentence.setVisible(bool(sentence))
+        if not sentence:
+            self._sentence.hide()
         words.addWidget(caption)
         words.addWidget(self._sentence)
         if not control.accessibleName():

@@ -134,7 +134,10 @@ class FitBadge(Pill):
 
     def __init__(self, theme: Theme, fit: FitValue | None = None, parent: QWidget | None = None) -> None:
         super().__init__(theme, "", "off", parent)
-        self.set_fit(fit)
+        if fit is None or not fit.text:
+            self.hide()
+        else:
+            self.set_state(fit.text, FIT_TONES.get(fit.level, "off"), fit.reason)
 
     def set_fit(self, fit: FitValue | None) -> None:
         self.setVisible(fit is not None and bool(fit.text))

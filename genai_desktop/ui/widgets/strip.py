@@ -55,7 +55,8 @@ class MessageStrip(QFrame):
         self.action = Button(theme, action)
         self.action.clicked.connect(self._on_acted)
         self.close_button = IconButton(theme, "close", self.tr("Dismiss"), size=16)
-        self.close_button.setVisible(dismissable)
+        if not dismissable:
+            self.close_button.hide()
         self.close_button.clicked.connect(self._on_dismissed)
         inside.addWidget(self._icon, 0, Qt.AlignmentFlag.AlignTop)
         inside.addLayout(words, 1)
