@@ -7,7 +7,7 @@ from importlib import import_module
 
 from benchmarks.harness import Row, write
 
-NAMES = ("start", "idle", "stall", "chat", "handoff")
+NAMES = ("start", "idle", "stall", "chat", "handoff", "download")
 
 
 def main() -> int:

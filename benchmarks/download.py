@@ -97,7 +97,12 @@ def serve() -> None:
     members = {"path_served": given.path, "cap": given.cap, "delay": given.delay}
     server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), members))
     print(server.server_address[1], flush=True)
-    threading.Thread(target=lambda: (sys.stdin.read(), server.shutdown()), daemon=True).start()
+
+    def end_with_parent() -> None:
+        sys.stdin.read()
+        server.shutdown()
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
     server.serve_forever()
 
 
@@ -167,8 +172,11 @@ class _Bench:
             target = self._fresh()
             begun = time.perf_counter()
             subprocess.run(
-                ["aria2c", "-q", "--no-conf", "--no-proxy=127.0.0.1", f"--checksum=sha-256={self._sha256}"]
-                + [*options, "-d", str(target.parent), "-o", target.name, self._url],
+                [
+                    *("aria2c", "-q", "--no-conf", "--no-proxy=127.0.0.1"),
+                    *(f"--checksum=sha-256={self._sha256}", *options),
+                    *("-d", str(target.parent), "-o", target.name, self._url),
+                ],
                 check=True,
                 capture_output=True,
             )

@@ -11,13 +11,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from genai_desktop.core.errors import GenaiError, InvalidInputError, ModelNotFoundError
+from genai_desktop.core.errors import CancelledError, GenaiError, InvalidInputError, ModelNotFoundError
 from genai_desktop.core.recovery import Recovery
 from genai_desktop.library.paths import DataPaths
 from genai_desktop.library.sessions import SessionFile
 
 if TYPE_CHECKING:
     from genai_desktop.core.images import ImageGenerationConfig
+    from genai_desktop.core.launch import LlamaServerConfig
     from genai_desktop.core.models import FitBadge, ModelDetails, ModelInfo
     from genai_desktop.core.servers import ServerInfo
     from genai_desktop.core.settings import Settings
@@ -114,6 +115,7 @@ class GenAI:
             paths=paths,
         )
         self.session = SessionFile(paths.runtime)
+        self._wanted_llm: LlamaServerConfig | None = None  # what a person asked for last
         self.recovery = Recovery()  # what an earlier run left unfinished
         self._put_aside = ""  # model that a killed predecessor had put aside, with its conversation
         self.events = EventLog(self.database, self.telemetry, self.session)
@@ -223,7 +225,8 @@ class GenAI:
     async def load_llm(self, model_id: str, options: dict[str, Any] | None = None) -> ServerInfo:
         """Start the server with a model.
 
-        A running one is stopped first. options: LlamaServerConfig values.
+        A running one is stopped first. Of several calls at once the last one counts: the others raise our
+        CancelledError. options: LlamaServerConfig values.
         """
         from genai_desktop.core.launch import LlamaServerConfig
 
@@ -238,14 +241,20 @@ class GenAI:
             **dict(settings.llm.get(model_id, {})),
             **(options or {}),
         }
-        config = LlamaServerConfig.from_mapping({**values, "model_id": model_id})
-        if self.llama.get_status() != "stopped":
-            await self.llama.stop()
+        config = self._wanted_llm = LlamaServerConfig.from_mapping({**values, "model_id": model_id})
         model = await self.models.get_model_info(model_id)
         # what the engine itself lists decides where layers may go: a build without CUDA uses no card
         self.system.use_engine_devices(await self.engines.devices("llama.cpp"))
 
+        def check_wanted() -> None:
+            if self._wanted_llm != config:
+                raise CancelledError("Another model was chosen meanwhile, or none.")
+
         async def load(_: object) -> ServerInfo:
+            check_wanted()
+            if self.llama.get_status() != "stopped" and not self.llama.is_starting(config):
+                await self.llama.stop()
+                check_wanted()
             return await self.llama.start(config)
 
         info: ServerInfo = await self.jobs.run("load", f"Loading {model.name}", load)
@@ -270,6 +279,7 @@ class GenAI:
         if name != "llama":
             await self.diffusion.stop()
             return
+        self._wanted_llm = None
         if self.orchestrator.is_away:
             await self.orchestrator.clear_saved_state()
         await self.llama.stop()

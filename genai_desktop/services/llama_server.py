@@ -218,6 +218,10 @@ class LlamaServerManager:
             return None
         return effective_config(self._driver.plan.config, self._supervisor.info.effective)
 
+    def is_starting(self, config: LlamaServerConfig) -> bool:
+        """Whether a start with exactly this configuration is under way: another one would join it."""
+        return self._supervisor.info.status == "starting" and config.validated() == self._config
+
     async def is_healthy(self) -> bool:
         """Whether it runs and answers now."""
         return self.base_url is not None and self._driver is not None and await self._driver.is_healthy()

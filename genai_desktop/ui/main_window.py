@@ -61,6 +61,7 @@ class MainWindow(QMainWindow):
         self._popover: JobsPopover | None = None
         self._connect()
         self._restore()
+        QTimer.singleShot(1000, self, self.start_tray)  # also when the window stays hidden
 
     def _build(self) -> QVBoxLayout:
         center = QWidget()

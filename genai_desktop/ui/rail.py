@@ -36,7 +36,6 @@ class NavButton(QPushButton):
         self.setAutoExclusive(True)
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setToolTip(tip)
-        self.setIconSize(QSize(20, 20))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self._render)
         self._render()
@@ -76,14 +75,10 @@ class NavButton(QPushButton):
     @Slot()
     def _render(self) -> None:
         icon = QIcon()
-        ratio = self.devicePixelRatioF()
-        icon.addPixmap(
-            render(self._icon_name, self._theme.hex("muted"), 20, ratio), QIcon.Mode.Normal, QIcon.State.Off
-        )
-        icon.addPixmap(
-            render(self._icon_name, self._theme.hex("accent"), 20, ratio), QIcon.Mode.Normal, QIcon.State.On
-        )
+        for color, state in (("muted", QIcon.State.Off), ("accent", QIcon.State.On)):
+            icon.addPixmap(self._theme.pixmap(self._icon_name, color), QIcon.Mode.Normal, state)
         self.setIcon(icon)
+        self.setIconSize(QSize(self._theme.px(20), self._theme.px(20)))
 
     def paintEvent(self, event: QPaintEvent) -> None:
         super().paintEvent(event)
@@ -201,7 +196,9 @@ class Rail(QFrame):
     @Slot()
     def _resize(self) -> None:
         shape = tokens()["shape"]
-        self.setFixedWidth(shape["rail_collapsed"] if self._collapsed else self._theme.px(shape["rail"]))
+        # half as fast as the text: what is beside the rail needs room as well
+        width = shape["rail_collapsed"] if self._collapsed else shape["rail"]
+        self.setFixedWidth((width + self._theme.px(width)) // 2)
 
     @Slot()
     def _on_fold(self) -> None:

@@ -15,6 +15,8 @@ from genai_desktop.ui.widgets.meter import MeterBar, Segment
 from genai_desktop.ui.widgets.pill import SERVER_TONES, draw_mark
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from genai_desktop.bridge.facades import Facades
     from genai_desktop.core.chat import ChatDelta
     from genai_desktop.core.images import ImageJob, ImageProgress
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from genai_desktop.ui.theme import Theme
 
 
+_PILL_EDGES = 36  # mark, gaps and borders around the words
+
+
 class StatusPill(QPushButton):
     """A mark and a line of text; a click goes where it comes from."""
 
@@ -31,11 +36,13 @@ class StatusPill(QPushButton):
         super().__init__()
         self._theme, self._subject, self._max_width = theme, subject, max_width
         self._tone, self._words = "off", ""
+        self._room = 0  # what the layout gave, 0 before it did
         self.setObjectName(name)
         self.setProperty("kind", "status")
         self.setFocusPolicy(Qt.FocusPolicy.TabFocus)
         self.setIconSize(QSize(10, 10))
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
+        self.ensurePolished()
         theme.changed.connect(self._render)
 
     def set_state(self, text: str, tone: str) -> None:
@@ -52,12 +59,31 @@ class StatusPill(QPushButton):
     def tone(self) -> str:
         return self._tone
 
+    def sizeHint(self) -> QSize:
+        """Room for all the words, up to a limit, whatever is shown of them now."""
+        words = min(self.fontMetrics().horizontalAdvance(self._words) + 2, self._theme.px(self._max_width))
+        return QSize(words + _PILL_EDGES, super().sizeHint().height())
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(96, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._room = event.size().width()
+        self._fit()
+
+    def _fit(self) -> None:
+        """As many words as there is room for."""
+        room = (self._room or self.sizeHint().width()) - _PILL_EDGES
+        shown = self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideMiddle, room)
+        if shown != self.text():
+            self.setText(shown)
+        self.setToolTip(self._words if shown != self._words else "")
+
     @Slot()
     def _render(self) -> None:
-        width = self._theme.px(self._max_width)
-        shown = self.fontMetrics().elidedText(self._words, Qt.TextElideMode.ElideMiddle, width)
-        self.setText(shown)
-        self.setToolTip(self._words if shown != self._words else "")
+        self._fit()
+        self.updateGeometry()
         self.setAccessibleName(f"{self._subject}: {self._words}")
         ratio = self.devicePixelRatioF()
         pixmap = QPixmap(round(10 * ratio), round(10 * ratio))

@@ -115,16 +115,16 @@ class Theme(QObject):
     # -- icons ----------------------------------------------------------------------------------------------
 
     def tint(self, icon_name: str, color: str = "text", size: int = 20, gap: int = 0) -> QIcon:
-        """An icon in a colour of the theme; ask again after `changed`, or use `dress`."""
+        """An icon in a colour of the theme, scaled with the text; ask again after `changed`, or `dress`."""
         key = (icon_name, color, size, gap)
         if key not in self._icons:
             colors = (self.color(color), self.color("disabled"))
-            self._icons[key] = tinted(icon_name, colors, size, self._ratios(), gap)
+            self._icons[key] = tinted(icon_name, colors, self.px(size), self._ratios(), gap)
         return self._icons[key]
 
     def pixmap(self, icon_name: str, color: str = "text", size: int = 20) -> QPixmap:
         """The same as a pixmap for labels and painters."""
-        return render(icon_name, self.hex(color), size, self._ratios()[-1])
+        return render(icon_name, self.hex(color), self.px(size), self._ratios()[-1])
 
     def dress(
         self,
@@ -136,9 +136,13 @@ class Theme(QObject):
     ) -> None:
         """Give a button or an action an icon that follows the theme; `gap` keeps it off the text."""
         self._dressed[what] = (icon_name, color, size, gap)
-        what.setIcon(self.tint(icon_name, color, size, gap))
+        self._put_icon(what, (icon_name, color, size, gap))
+
+    def _put_icon(self, what: QAbstractButton | QAction, key: _IconKey) -> None:
+        what.setIcon(self.tint(*key))
         if not isinstance(what, QAction):
-            what.setIconSize(QSize(size + gap, size))
+            _, _, size, gap = key
+            what.setIconSize(QSize(self.px(size) + gap, self.px(size)))
 
     @staticmethod
     def _ratios() -> tuple[float, ...]:
@@ -186,7 +190,7 @@ class Theme(QObject):
             self._dress_application()
         for dressed, key in tuple(self._dressed.items()):
             if shiboken6.isValid(dressed) and isinstance(dressed, QAbstractButton | QAction):
-                dressed.setIcon(self.tint(*key))
+                self._put_icon(dressed, key)
         self.changed.emit()
 
     def _wanted(self) -> str:
@@ -206,7 +210,9 @@ class Theme(QObject):
         if self._app is None:
             return
         self._app.setPalette(self.palette())
-        self._app.setFont(self.font("body"))
+        font = self.font("body")
+        if self._app.font() != font:  # each of these dresses every widget there is once more
+            self._app.setFont(font)
         self._app.setStyleSheet(self.style_sheet())
 
     # -- what Qt needs --------------------------------------------------------------------------------------
@@ -251,6 +257,8 @@ class Theme(QObject):
             values[f"size_{role}"] = f"{self.px(size)}px"
         for name, pixels in tokens()["space"].items():
             values[f"space_{name}"] = f"{pixels}px"
+        for name, pixels in (("line_small", 17), ("line", 20), ("line_large", 22)):
+            values[name] = f"{self.px(pixels)}px"
         values["radius"] = f"{self.radius}px"
         values["radius_small"] = f"{tokens()['shape']['radius_small']}px"
         values["mono_family"] = self.font("mono").family()

@@ -29,10 +29,9 @@ class TsTranslator(QTranslator):
 
     def translate(
         self, context: str, source_text: str, _disambiguation: str | None = None, _n: int = -1
-    ) -> str:
-        found = self._by_context.get((context, source_text)) or self._by_text.get(source_text)
-        # a null string, which an empty str becomes, sends Qt on to the original
-        return found or ""
+    ) -> str | None:
+        """None is the null string that sends Qt on to the original; an empty str would be shown."""
+        return self._by_context.get((context, source_text)) or self._by_text.get(source_text)
 
     def isEmpty(self) -> bool:
         return not self._by_text

@@ -172,17 +172,16 @@ def freeze(pid: int) -> None:
 
 
 def run_cli(
-    home: Path, *arguments: str, timeout: float = 60, **more: Any
+    home: Path, *arguments: str, timeout: float = 60, prefix: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "genai_desktop", *arguments],
+        [*prefix, sys.executable, "-m", "genai_desktop", *arguments],
         cwd=ROOT,
         env={**os.environ, "GENAI_DESKTOP_HOME": str(home)},
         capture_output=True,
         text=True,
         timeout=timeout,
         check=False,
-        **more,
     )
 
 
@@ -235,7 +234,7 @@ class OwnSd:
         self._plan = folder / "plan.json"
         self.plan()
         fake = f"'{sys.executable}' '{fake_sd_cli.__file__}' '{self._plan}'"
-        _script(self.path, f'exec {fake} "$@"\n')
+        _script(self.path, f'case "$1" in --list-devices) exit 0;; esac\nexec {fake} "$@"\n')
 
     def plan(self, **values: Any) -> None:
         """From the next run on."""

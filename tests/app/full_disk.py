@@ -19,7 +19,7 @@ from genai_desktop.core.images import GeneratedImage, ImageGenerationConfig
 from genai_desktop.core.models import ModelInfo
 from genai_desktop.core.recipe import make_recipe
 from genai_desktop.services.genai import GenAI
-from tests.app.faults import ENDLESS, Scene, endless_model, opened
+from tests.app.faults import ENDLESS, endless_model, opened
 from tests.fakes.fake_sd_cli import png
 
 
@@ -112,8 +112,10 @@ async def main(home: Path, how: str) -> None:
         disk.free()
         unsaved = {"state": message.state, "error": message.error, "length": len(message.content)}
     async with opened(home) as scene:
-        again = await state(scene.genai, scene.conversation or (await scene.genai.conversations.list())[0].id)
-    print(json.dumps({"before": before, "between": between, "after": after, "again": again, "unsaved": unsaved}))
+        (found,) = [c for c in await scene.genai.conversations.list() if c.message_count]
+        again = await state(scene.genai, found.id)
+    states = {"before": before, "between": between, "after": after, "again": again}
+    print(json.dumps({**states, "unsaved": unsaved}))
 
 
 if __name__ == "__main__":

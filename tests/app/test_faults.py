@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from genai_desktop.bridge.facade import Failure
-from genai_desktop.core.errors import GenaiError, InferenceError
+from genai_desktop.core.errors import CancelledError, GenaiError, InferenceError, ModelNotFoundError
+from genai_desktop.core.servers import ServerInfo
 from genai_desktop.engines.embedded import LLAMA_SERVER, command_line
 from genai_desktop.engines.ledger import Ledger
 from genai_desktop.engines.ports import free_port
@@ -265,6 +266,30 @@ def test_the_command_line_tells_it_too(home: Path, tmp_path: Path) -> None:
     assert "Traceback" not in words.stderr
 
 
+def test_the_engine_is_killed_under_the_command_line(home: Path, tmp_path: Path) -> None:
+    path = models.tiny_llama(tmp_path / "endless.gguf", n_ctx_train=32768)
+    done = run_cli(home, "models", "import", str(path), "--json")
+    model = json.loads(done.stdout.splitlines()[-1])["model"]["id"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "genai_desktop", "chat", "--model", model, "--context", "32768", "Go on."],
+        cwd=ROOT, env={**os.environ, "GENAI_DESKTOP_HOME": str(home)}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        said = process.stdout.read(40)
+        (engine,) = [
+            child
+            for child in psutil.Process(process.pid).children(recursive=True)
+            if "llama-server" in child.cmdline()
+        ]
+        engine.kill()
+        rest, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert len(said + rest) >= 40
+    assert errors.startswith("Error: The model server ended before the reply was complete.")
+    assert "Traceback" not in errors
+
+
 # 3. hangs
 
 
@@ -350,6 +375,59 @@ def test_closing_with_a_hung_engine(home: Path, tmp_path: Path) -> None:
             message = (await scene.genai.conversations.get(found.id)).messages[-1]
             assert (message.id, message.state) == (reply, "interrupted")
             assert len(message.content) >= 40
+
+    run(main(), 60)
+
+
+# people
+
+
+def test_of_several_loads_at_once_the_last_one_counts(home: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(home) as scene:
+            other = await endless_model(scene.genai, tmp_path)
+            for turns in (0, 1, 5, 25):
+                for wishes in (("guide", other, "guide"), ("guide", "guide", other), ("guide", "guide")):
+                    loads = []
+                    for model in wishes:
+                        loads.append(asyncio.ensure_future(scene.genai.load_llm(model)))
+                        for _ in range(turns):
+                            await asyncio.sleep(0)
+                    results = await asyncio.gather(*loads, return_exceptions=True)
+                    assert not isinstance(results[-1], BaseException)
+                    assert {type(r) for r in results} <= {ServerInfo, CancelledError}, results
+                    assert (scene.info.status, scene.info.model_id) == ("running", wishes[-1])
+                    assert len(engines()) == 1
+            loading = asyncio.ensure_future(scene.genai.load_llm(other))
+            await asyncio.sleep(0)
+            await scene.genai.stop_server("llama")
+            with pytest.raises(CancelledError):
+                await loading
+            assert scene.info.status == "stopped"
+            assert engines() == []
+
+    run(main(), 90)
+
+
+def test_a_load_that_is_cancelled_and_one_that_cannot_begin(home: Path, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with opened(home) as scene:
+            own = OwnLlama(tmp_path / "own")
+            await own.use(scene.genai)
+            own.misbehave(f"hold={tmp_path / 'go'}")
+            loading = asyncio.ensure_future(scene.genai.load_llm("guide"))
+            await until(lambda: scene.info.load_progress is not None)
+            (job,) = [job for job in scene.genai.jobs.list() if not job.is_finished]
+            await scene.genai.cancel_job(job.id)
+            with pytest.raises(CancelledError):
+                await loading
+            assert scene.info.status == "stopped"
+            assert engines() == []
+            own.misbehave()
+            await scene.genai.load_llm("guide")
+            with pytest.raises(ModelNotFoundError):
+                await scene.genai.load_llm("no-such-model")
+            await scene.answered()  # what is loaded stays
 
     run(main(), 60)
 

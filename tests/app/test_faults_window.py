@@ -102,6 +102,13 @@ def idle(seat: Seat, window: Window) -> None:
     pass
 
 
+def twice(seat: Seat, window: Window) -> None:
+    """Somebody who cannot wait."""
+    running(seat, window)
+    window.process.send_signal(signal.SIGTERM)
+    window.process.send_signal(signal.SIGINT)
+
+
 def loading(seat: Seat, window: Window) -> None:
     window.do("chat", "load_model", "guide", {})
     window.wait("llm", lambda e: e["status"] == "starting" and e["pid"])
@@ -173,7 +180,7 @@ def phase(name: str) -> Callable[[Seat, Window], None]:
 @pytest.mark.parametrize(
     "state",
     [
-        idle, about_to_load, loading, running, streaming, unloading, crashed, restarting,
+        idle, twice, about_to_load, loading, running, streaming, unloading, crashed, restarting,
         *(
             pytest.param(state, marks=needs_images)
             for state in (
@@ -188,6 +195,12 @@ def test_quitting(seat: Seat, state: Callable[[Seat, Window], None]) -> None:
     with seat.window() as window:
         state(seat, window)
         note(f"quit while {state.__name__}", window.end())
+
+
+def test_quitting_before_it_has_opened(seat: Seat, home: Path, tmp_path: Path) -> None:
+    with Window(home, tmp_path / "stderr.txt") as window:
+        window.wait("built")
+        note("quit while starting", window.end())
 
 
 def frozen_at_rest(seat: Seat, window: Window) -> None:
@@ -282,6 +295,12 @@ def test_a_load_that_fails_is_shown_and_another_one_works(seat: Seat, home: Path
         assert (failed["action"], failed["code"]) == ("load", "SERVER_CRASHED")
         assert failed["remedy"]
         window.shows("The engine crashed while loading the model")
+        own.misbehave(f"hold={tmp_path / 'go'}")
+        window.do("chat", "load_model", "guide", {})
+        window.wait("llm", lambda e: e["status"] == "starting" and e["progress"])
+        window.do("chat", "unload_model")
+        window.wait("failed", lambda e: e["code"] == "CANCELLED")
+        assert "cancelled" not in window.texts()  # whoever did it knows
         own.misbehave()
         seat.load(window)
         with other_program() as (_, port):

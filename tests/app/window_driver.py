@@ -111,7 +111,7 @@ class Driver(QObject):
         tell(
             "llm",
             status=info.status, pid=info.pid, restarts=info.restarts, code=info.error_code,
-            error=info.error_message, log=len(info.log_tail),
+            error=info.error_message, log=len(info.log_tail), progress=info.load_progress,
         )  # fmt: skip
 
     @Slot(object)
@@ -173,6 +173,7 @@ def main() -> int:
         timer.stop()
         return code
     driver = Driver(application)
+    tell("built")
     code = application.run()
     del driver, qt
     return code

@@ -34,7 +34,7 @@ class FakeHub:
         self.release = threading.Event()  # ends every hang
         self._faults: list[tuple[str, Callable[[Seen], bool], Fault, list[int]]] = []
         self._signatures: set[str] = set()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # a `when` may call back
         self._hub = self._server("hub")
         self._cdn = self._server("cdn")
 

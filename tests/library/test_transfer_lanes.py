@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -342,6 +343,14 @@ def journaled(dest: Path) -> int:
     return sum(position - start for start, _, position in raw["segments"])
 
 
+def has_journaled(dest: Path, count: float) -> bool:
+    return journaled(dest) >= count
+
+
+def has_asked(hub: FakeHub, count: int) -> bool:
+    return len(hub.requests) > count
+
+
 def test_killed_at_twenty_random_moments(hub: FakeHub, tmp_path: Path) -> None:
     """With four connections under way and no chance to say goodbye: nothing journaled comes twice."""
     dest, url = tmp_path / "m.gguf", hub.resolve_url(REPO, NAME)
@@ -353,8 +362,8 @@ def test_killed_at_twenty_random_moments(hub: FakeHub, tmp_path: Path) -> None:
         driver = start_driver(url, dest)
         try:
             # a moment that has passed already is one right after the start
-            until_sync(lambda m=moment: journaled(dest) >= m * SIZE, what=f"{moment:.0%}")
-            until_sync(lambda n=asked: len(hub.requests) > n + 2, what="a request")
+            until_sync(partial(has_journaled, dest, moment * SIZE), what=f"{moment:.0%}")
+            until_sync(partial(has_asked, hub, asked + 2), what="a request")
         finally:
             driver.send_signal(signal.SIGKILL)
             driver.communicate()

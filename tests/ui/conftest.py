@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from PySide6.QtCore import QCoreApplication, QEvent
 from PySide6.QtWidgets import QApplication
 
 from genai_desktop.core.settings import Settings
@@ -26,6 +27,8 @@ def theme(qapp: QApplication) -> Iterator[Theme]:
     made = Theme(qapp, Settings(theme="dark", reduced_motion=True))
     yield made
     made.retire()
+    # closed windows go now: the next theme would dress them all again
+    QCoreApplication.sendPostedEvents(None, int(QEvent.Type.DeferredDelete))
 
 
 @pytest.fixture

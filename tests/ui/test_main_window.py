@@ -212,9 +212,7 @@ def test_the_llm_pill_tells_model_state_and_speed(window: MainWindow, facades: F
     assert (pill.words, pill.tone) == ("Qwen3 4B Instruct · crashed", "danger")
 
 
-def test_a_crashed_llm_leads_to_the_system_page(
-    qtbot: QtBot, window: MainWindow, facades: FakeFacades
-) -> None:
+def test_a_crashed_llm_leads_to_system(qtbot: QtBot, window: MainWindow, facades: FakeFacades) -> None:
     window.show_page("images")
     press(qtbot, window.status.llm)
     assert window.current_page == "chat"
@@ -358,7 +356,7 @@ def test_settings_change_the_look_at_once(window: MainWindow, facades: FakeFacad
     facades.settings.update(theme="light", text_scale=130)
     assert theme.name == "light"
     assert theme.text_scale == 130
-    assert window.rail.width() == 260
+    assert window.rail.width() == 230
 
 
 def test_the_named_controls_are_there(qtbot: QtBot, window: MainWindow, facades: FakeFacades) -> None:

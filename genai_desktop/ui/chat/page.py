@@ -261,6 +261,8 @@ class ChatPage(QWidget):
 
     @Slot(object)
     def _on_failed(self, failure: Failure) -> None:
+        if failure.code == "CANCELLED":
+            return  # by the person, who knows it
         key = "load" if failure.action in ("load", "reload") else "chat"
         action = self.tr("Load a model") if failure.code in ("NO_MODEL", "NOT_LOADED") else ""
         self.messages.show_message(key, "danger", failure.message, failure.remedy, action=action)

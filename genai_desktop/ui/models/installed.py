@@ -59,7 +59,7 @@ class InstalledView(QWidget):
         self._build_tools(whole)
         self.table = self._make_table()
         self.detail = DetailPane(theme)
-        self.detail.setMinimumWidth(theme.px(300))
+        self.detail.setMinimumWidth(300)
         self.parts = PartsPanel(theme)
         self.parts.closed.connect(self._close_parts)
         self.parts.submitted.connect(self.parts_chosen)

@@ -11,7 +11,7 @@ from genai_desktop.ui.widgets import format as fmt
 from genai_desktop.ui.widgets.buttons import Button, IconButton
 from genai_desktop.ui.widgets.card import Card, Icon
 from genai_desktop.ui.widgets.labels import ElidedLabel, label
-from genai_desktop.ui.widgets.layouts import column, line, row
+from genai_desktop.ui.widgets.layouts import WrapRow, column, line, row
 from genai_desktop.ui.widgets.meter import BusyLine
 from genai_desktop.ui.widgets.pill import Pill
 
@@ -57,29 +57,7 @@ class BuildRow(QWidget):
         self._is_busy = False
         space = theme.space
         whole = column(self, space=space.s, margins=(0, space.s, 0, space.s))
-        head = row(space=space.m)
-        names = column(space=2)
-        names.addWidget(ElidedLabel(build.engine, "strong"))
-        self.version = ElidedLabel(
-            " · ".join(part for part in (self._variant(), build.build) if part), "meta"
-        )
-        names.addWidget(self.version)
-        head.addLayout(names, 3)
-        self.backends = ElidedLabel(", ".join(build.backends) or fmt.UNKNOWN, "body")
-        self.backends.setToolTip(self.tr("Devices the engine itself lists"))
-        head.addWidget(self.backends, 2)
-        self.state = Pill(theme, self._state(), _TONES[build.state])
-        head.addWidget(_cell(self.state, theme.px(104)))
-        self.details = Button(theme, self._summary(), kind="ghost", icon="chevron-down")
-        self.details.setEnabled(bool(build.tests))
-        self.details.clicked.connect(self._on_details)
-        head.addWidget(_cell(self.details, theme.px(132)))
-        self.test = Button(theme, self.tr("Test again") if build.tests else self.tr("Test"), icon="refresh")
-        self.test.setObjectName(f"system.engines.{build.engine}.{build.variant}.test")
-        self.test.clicked.connect(self._on_test)
-        head.addWidget(_cell(self.test, theme.px(112)))
-        head.addWidget(self._menu_button())
-        whole.addLayout(head)
+        whole.addWidget(WrapRow(self._build_names(), self._build_actions(), theme.px(620)))
         self.reason = label(
             build.reason, "body", wrap=True, tone="danger" if build.state == "refused" else ""
         )
@@ -97,6 +75,37 @@ class BuildRow(QWidget):
             self.tests.hide()
         whole.addWidget(self.tests)
         self.setAccessibleName(f"{build.engine} {build.variant} {build.build}: {self._state()}")
+
+    def _build_names(self) -> QWidget:
+        theme, build = self._theme, self.build
+        part = QWidget()
+        inside = row(part, space=theme.space.m)
+        names = column(space=2)
+        names.addWidget(ElidedLabel(build.engine, "strong"))
+        version = " · ".join(text for text in (self._variant(), build.build) if text)
+        names.addWidget(ElidedLabel(version, "meta"))
+        inside.addLayout(names, 3)
+        self.backends = ElidedLabel(", ".join(build.backends) or fmt.UNKNOWN, "body")
+        self.backends.setToolTip(self.tr("Devices the engine itself lists"))
+        inside.addWidget(self.backends, 2)
+        self.state = Pill(theme, self._state(), _TONES[build.state])
+        inside.addWidget(_cell(self.state, theme.px(104)))
+        return part
+
+    def _build_actions(self) -> QWidget:
+        theme, build = self._theme, self.build
+        part = QWidget()
+        inside = row(part, space=theme.space.m)
+        self.details = Button(theme, self._summary(), kind="ghost", icon="chevron-down")
+        self.details.setEnabled(bool(build.tests))
+        self.details.clicked.connect(self._on_details)
+        inside.addWidget(_cell(self.details, theme.px(132)))
+        self.test = Button(theme, self.tr("Test again") if build.tests else self.tr("Test"), icon="refresh")
+        self.test.setObjectName(f"system.engines.{build.engine}.{build.variant}.test")
+        self.test.clicked.connect(self._on_test)
+        inside.addWidget(_cell(self.test, theme.px(112)))
+        inside.addWidget(self._menu_button())
+        return part
 
     def set_busy(self, busy: bool) -> None:
         if busy != self._is_busy:

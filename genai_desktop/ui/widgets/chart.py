@@ -72,11 +72,12 @@ class TimeChart(QWidget):
         self._hover: float | None = None
         self.setMouseTracking(True)
         self.setAccessibleName(title)
+        self.setFont(theme.font("meta"))
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         theme.changed.connect(self._on_theme)
 
     def sizeHint(self) -> QSize:
-        return QSize(240, 132)
+        return QSize(240, self._theme.px(132))
 
     # -- content --------------------------------------------------------------------------------------------
 
@@ -126,6 +127,7 @@ class TimeChart(QWidget):
 
     @Slot()
     def _on_theme(self) -> None:
+        self.setFont(self._theme.font("meta"))
         self.updateGeometry()
         self.update()
 
@@ -133,7 +135,12 @@ class TimeChart(QWidget):
 
     def _plot(self) -> QRectF:
         left = self.fontMetrics().horizontalAdvance(self._tell(self._top)) + 10.0
-        return QRectF(left, 6, max(10.0, self.width() - left - 2), max(10.0, self.height() - 30.0))
+        return QRectF(
+            left, 6, max(10.0, self.width() - left - 2), max(10.0, self.height() - self._foot() - 6)
+        )
+
+    def _foot(self) -> float:
+        return self.fontMetrics().height() + 8.0
 
     def _end(self) -> float:
         return self._now if self._now is not None else time.time()
@@ -143,7 +150,6 @@ class TimeChart(QWidget):
 
     def paintEvent(self, _event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.setFont(self._theme.font("meta"))
         plot = self._plot()
         self._draw_grid(painter, plot)
         if len(self._points) < 2:
@@ -172,7 +178,7 @@ class TimeChart(QWidget):
             y = plot.bottom() - part * plot.height()
             box = QRectF(0, y - 10, plot.left() - 8, 20)
             painter.drawText(box, right, self._tell(part * self._top) if part else "0")
-        foot = QRectF(plot.left(), plot.bottom() + 4, plot.width(), 20)
+        foot = QRectF(plot.left(), plot.bottom() + 4, plot.width(), self._foot())
         ago = self.tr("{time} ago").format(time=duration(self._span))
         painter.drawText(foot, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop, ago)
         painter.drawText(foot, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignTop, self.tr("now"))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtWidgets import QLabel, QWidget
+from PySide6.QtCore import QSize, Qt
+from PySide6.QtWidgets import QBoxLayout, QLabel, QWidget
 
 from genai_desktop.ui.widgets.labels import label, restyle
 from genai_desktop.ui.widgets.layouts import column, row
 
 if TYPE_CHECKING:
+    from PySide6.QtGui import QResizeEvent
+
     from genai_desktop.ui.theme import Theme
 
 
@@ -49,13 +52,14 @@ class Field(QWidget):
 
 
 class SettingRow(QWidget):
-    """A setting: name and one sentence at the left, the control at the right."""
+    """A setting: name and one sentence at the left, the control at the right; below when it is narrow."""
 
     def __init__(
         self, theme: Theme, name: str, sentence: str, control: QWidget, parent: QWidget | None = None
     ) -> None:
         super().__init__(parent)
-        whole = row(self, space=theme.space.l)
+        self._control = control
+        self._row = row(self, space=theme.space.l)
         words = column(space=2)
         caption = QLabel(name)
         caption.setBuddy(control)
@@ -67,9 +71,21 @@ class SettingRow(QWidget):
         if not control.accessibleName():
             control.setAccessibleName(name)
         control.setAccessibleDescription(sentence)
-        whole.addLayout(words, 1)
-        whole.addWidget(control)
+        self._row.addLayout(words, 1)
+        self._row.addWidget(control, 0, Qt.AlignmentFlag.AlignVCenter)
 
     def set_sentence(self, text: str) -> None:
         self._sentence.setText(text)
         self._sentence.setVisible(bool(text))
+
+    def minimumSizeHint(self) -> QSize:
+        """As narrow as the control: the words can go above it."""
+        return QSize(self._control.sizeHint().width(), super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        is_narrow = self._control.sizeHint().width() > self.width() * 0.55
+        direction = QBoxLayout.Direction.TopToBottom if is_narrow else QBoxLayout.Direction.LeftToRight
+        if direction != self._row.direction():
+            self._row.setDirection(direction)
+            self._row.setSpacing(8 if is_narrow else 16)

@@ -100,3 +100,28 @@ class ResponsiveGrid(QWidget):
 
     def minimumSizeHint(self) -> QSize:
         return QSize(self._min_width, super().minimumSizeHint().height())
+
+
+class WrapRow(QWidget):
+    """Two parts beside each other, or below each other when there is less than `threshold` of width."""
+
+    def __init__(self, left: QWidget, right: QWidget, threshold: int, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._parts = (left, right)
+        self._threshold = threshold
+        self._box = row(self, space=12)
+        self._box.addWidget(left, 1)
+        self._box.addWidget(right)
+
+    def minimumSizeHint(self) -> QSize:
+        width = max(part.minimumSizeHint().width() for part in self._parts)
+        return QSize(width, super().minimumSizeHint().height())
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        narrow = event.size().width() < self._threshold
+        wanted = QBoxLayout.Direction.TopToBottom if narrow else QBoxLayout.Direction.LeftToRight
+        if self._box.direction() != wanted:
+            self._box.setDirection(wanted)
+            self._box.setSpacing(4 if narrow else 12)
+            self.updateGeometry()

@@ -14,6 +14,8 @@ from genai_desktop.ui.widgets.layouts import row
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from PySide6.QtGui import QShowEvent
+
     from genai_desktop.ui.theme import Theme
 
 
@@ -58,6 +60,10 @@ class Toast(QFrame):
 
     def text(self) -> str:
         return self._label.text()
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._place()
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if watched is self._host and event.type() == QEvent.Type.Resize and self.isVisible():
