@@ -10,8 +10,8 @@ class Deadline:
     """As `asyncio.timeout`: the block ends with TimeoutError after `seconds`.
 
     asyncio's own, before Python 3.11.4 (Debian 12 has 3.11.2), takes every earlier cancellation of the task
-    for its own undoing: in the clean-up of a cancelled task it lets CancelledError through, and what should be
-    killed is not.
+    for its own undoing. In the clean-up of a cancelled task it then lets CancelledError through, and what
+    should be killed is not.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
+from genai_desktop.core.errors import GenaiError
 from genai_desktop.core.telemetry import EventMarker
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ class EventLog:
 
         def finished(done: asyncio.Task[Any]) -> None:
             self._background.discard(done)
-            if not done.cancelled() and done.exception() is not None:
-                _log.error("an event could not be stored", exc_info=done.exception())
+            error = None if done.cancelled() else done.exception()
+            if isinstance(error, GenaiError):
+                _log.warning("an event could not be stored: %s", error.message)
+            elif error is not None:
+                _log.error("an event could not be stored", exc_info=error)
 
         task.add_done_callback(finished)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from PySide6.QtCore import Qt, Signal, Slot
 from PySide6.QtGui import QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QFileDialog, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QHBoxLayout, QPushButton, QScrollArea, QVBoxLayout, QWidget
 
 from genai_desktop.ui.widgets import format as fmt
 from genai_desktop.ui.widgets.buttons import Button
 from genai_desktop.ui.widgets.card import Card
 from genai_desktop.ui.widgets.labels import label
-from genai_desktop.ui.widgets.layouts import column, row
+from genai_desktop.ui.widgets.layouts import column, line, row
 from genai_desktop.ui.widgets.meter import BusyLine
 from genai_desktop.ui.widgets.pill import Pill
 from genai_desktop.ui.widgets.strip import MessageArea
@@ -68,24 +68,34 @@ class OnboardingPage(QWidget):
         self._buttons: list[QPushButton] = []
         self.setProperty("kind", "page")
         self.setAcceptDrops(True)
-        space = theme.space
         outer = column(self)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
-        outer.addWidget(scroll)
+        outer.addWidget(scroll, 1)
         inner = QWidget()
         inner.setProperty("kind", "page")
         scroll.setWidget(inner)
-        sides = row(inner, margins=space.xl)
-        sides.addStretch(1)
+        edge = theme.space.xl
+        whole = self._centred(row(inner, margins=(edge, edge, edge, theme.space.m)))
+        self._build(whole)
+        # outside of what scrolls: the one button is always in sight
+        outer.addWidget(line())
+        self._foot = row(margins=(edge, theme.space.l, edge, theme.space.l))
+        outer.addLayout(self._foot)
+        self._build_foot(self._centred(self._foot))
+        self._bar = scroll.verticalScrollBar()
+        self._bar.rangeChanged.connect(self._on_range)
+        self._connect()
+
+    def _centred(self, sides: QHBoxLayout) -> QVBoxLayout:
+        """A column of readable width in the middle."""
         center = QWidget()
-        center.setMaximumWidth(theme.px(680))
-        center.setMinimumWidth(theme.px(520))
+        center.setMaximumWidth(self._theme.px(680))
+        center.setMinimumWidth(520)
+        sides.addStretch(1)
         sides.addWidget(center, 4)
         sides.addStretch(1)
-        whole = column(center, space=space.m)
-        self._build(whole)
-        self._connect()
+        return column(center, space=self._theme.space.m)
 
     def _build(self, whole: QVBoxLayout) -> None:
         theme, space = self._theme, self._theme.space
@@ -109,7 +119,11 @@ class OnboardingPage(QWidget):
         self.own = Button(theme, self.tr("Use a file of mine…"), kind="link", icon="file")
         self.own.clicked.connect(self._on_own)
         self.starter.body.addWidget(self.own, 0, Qt.AlignmentFlag.AlignLeft)
-        foot = row(space=space.m, margins=(0, space.s, 0, 0))
+        whole.addStretch(1)
+
+    def _build_foot(self, whole: QVBoxLayout) -> None:
+        theme = self._theme
+        foot = row(space=theme.space.m)
         self.start = Button(
             theme, self.tr("Start chatting"), kind="primary", icon="chat", name="onboarding.start"
         )
@@ -118,7 +132,6 @@ class OnboardingPage(QWidget):
         foot.addWidget(self.skip)
         foot.addStretch(1)
         whole.addLayout(foot)
-        whole.addStretch(1)
 
     def _connect(self) -> None:
         facades = self._facades
@@ -133,6 +146,14 @@ class OnboardingPage(QWidget):
         self.skip.clicked.connect(self._on_skip)
         facades.system.load()
         facades.models.load()
+
+    @Slot(int, int)
+    def _on_range(self, _low: int, high: int) -> None:
+        """Keep the button below the cards when a scroll bar pushes them aside."""
+        edge, space = self._theme.space.xl, self._theme.space.l
+        self._foot.setContentsMargins(
+            edge, space, edge + (self._bar.sizeHint().width() if high else 0), space
+        )
 
     def replay(self, latest: Latest) -> None:
         if latest.capabilities is not None:

@@ -51,12 +51,12 @@
 <context>
     <name>BuildRow</name>
     <message>
-        <source>Devices the engine itself lists</source>
-        <translation>Geräte, die die Engine selbst nennt</translation>
-    </message>
-    <message>
         <source>Testing: the engine does real work with a tiny model</source>
         <translation>Test: die Engine leistet echte Arbeit mit einem winzigen Modell</translation>
+    </message>
+    <message>
+        <source>Devices the engine itself lists</source>
+        <translation>Geräte, die die Engine selbst nennt</translation>
     </message>
     <message>
         <source>Use a binary of mine…</source>
@@ -1643,8 +1643,8 @@
         <translation>{name} entfernen?</translation>
     </message>
     <message>
-        <source>{count} files stay, because {names} uses them.</source>
-        <translation>{count} Dateien bleiben, weil {names} sie benutzt.</translation>
+        <source>Kept for {names}: {files}.</source>
+        <translation>Bleibt für {names}: {files}.</translation>
     </message>
     <message>
         <source>There is nothing to compare {name} with.</source>

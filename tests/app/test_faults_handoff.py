@@ -7,16 +7,17 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from genai_desktop.core.errors import CancelledError, ImageError
 from genai_desktop.engines import embedded
+from genai_desktop.library.image_test_set import tiny_flux_set
 from tests.aio import run, until
 from tests.app.faults import SHORT, OwnSd, engines, image_model, is_alive, note, opened, painters
 from tests.app.table import table
-from tests.real.models import tiny_flux_set
 
 pytestmark = [
     pytest.mark.real,
@@ -129,6 +130,10 @@ def test_cancelled_at_every_stage_of_the_engine(home: Path, tmp_path: Path, file
             own = OwnSd(tmp_path / "own")
             await own.use(scene.genai)
             config = await image_model(scene.genai, files)
+
+            def has_started(count: int) -> bool:
+                return len(own.started()) == count
+
             for number, stage in enumerate(("start", "load", "sample", "decode", "save"), start=1):
                 gate = own.hold(stage)
                 first, second = [
@@ -141,7 +146,7 @@ def test_cancelled_at_every_stage_of_the_engine(home: Path, tmp_path: Path, file
                 await scene.genai.diffusion.cancel()
                 with pytest.raises(CancelledError):
                     await first
-                await until(lambda n=number: len(own.started()) == 2 * n)
+                await until(partial(has_started, 2 * number))
                 assert not is_alive(own.started()[-2])
                 note(f"cancel at {stage}", time.monotonic() - began)
                 (gate / f"{stage}.go").touch()

@@ -13,6 +13,7 @@ import pytest
 
 from genai_desktop.core.errors import GenaiError
 from genai_desktop.engines import embedded
+from genai_desktop.library.image_test_set import tiny_flux_set
 from tests.aio import run, until
 from tests.app.faults import (
     ENDLESS,
@@ -25,7 +26,6 @@ from tests.app.faults import (
     real_llama_by_path,
 )
 from tests.app.table import table
-from tests.real.models import tiny_flux_set
 
 pytestmark = [
     pytest.mark.real,

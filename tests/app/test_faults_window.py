@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from genai_desktop.engines import embedded
+from genai_desktop.library.image_test_set import tiny_flux_set
 from tests.aio import run, until_sync
 from tests.app.faults import (
     AS_ANYBODY,
@@ -28,7 +29,6 @@ from tests.app.faults import (
 )
 from tests.app.window import Window
 from tests.fakes.other_program import other_program
-from tests.real import models
 
 pytestmark = [pytest.mark.real, pytest.mark.window, pytest.mark.xdist_group("faults")]
 needs_images = pytest.mark.skipif(
@@ -40,7 +40,7 @@ SHORT = {"sampling": {"max_tokens": 16, "seed": 1, "temperature": 0.0}}
 
 @pytest.fixture(scope="module")
 def flux(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return models.tiny_flux_set(tmp_path_factory.mktemp("flux"))
+    return tiny_flux_set(tmp_path_factory.mktemp("flux"))
 
 
 class Seat:
@@ -201,6 +201,17 @@ def test_quitting_before_it_has_opened(seat: Seat, home: Path, tmp_path: Path) -
     with Window(home, tmp_path / "stderr.txt") as window:
         window.wait("built")
         note("quit while starting", window.end())
+
+
+@pytest.mark.parametrize("what", ["the disk is full", "the folder is gone"])
+def test_quitting_when_nothing_can_be_written(seat: Seat, home: Path, what: str) -> None:
+    with seat.window() as window:
+        streaming(seat, window)
+        if what == "the disk is full":
+            resource.prlimit(window.process.pid, resource.RLIMIT_FSIZE, (16, resource.RLIM_INFINITY))
+        else:
+            home.rename(home.with_name("away"))
+        note(f"quit when {what}", window.end())
 
 
 def frozen_at_rest(seat: Seat, window: Window) -> None:

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import QAbstractButton, QApplication, QLabel, QPlainTextE
 
 from genai_desktop import app, cli
 from genai_desktop.core.chat import SamplingParameters
+from genai_desktop.core.errors import GenaiError
 from genai_desktop.core.images import ImageGenerationConfig
 
 _VALUES = {"config": ImageGenerationConfig, "sampling": SamplingParameters}
@@ -167,7 +168,7 @@ def main() -> int:
     qt = QApplication([app.APP_ID])
     try:
         application = app.Application(cli.parse([]))
-    except app.GenaiError as error:
+    except GenaiError as error:
         timer = watch_failure_window()
         code = app.show_failure(error)
         timer.stop()

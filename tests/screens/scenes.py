@@ -9,6 +9,7 @@ from PySide6.QtWidgets import QWidget
 
 from genai_desktop.bridge.facade import Failure
 from genai_desktop.core.hardware import Problem
+from genai_desktop.core.models import DownloadConfig
 from genai_desktop.core.recovery import Recovery
 from genai_desktop.core.settings import Settings
 from genai_desktop.ui.page_stack import call
@@ -85,7 +86,11 @@ def models_empty(facades: FakeFacades, theme: Theme) -> QWidget:
 def models_busy(facades: FakeFacades, theme: Theme) -> QWidget:
     made = models_full(facades, theme)
     facades.jobs.jobs_changed.emit(samples.jobs())
-    made.page("models").show_view("downloads")
+    page = made.page("models")
+    page.downloads.note_start(DownloadConfig(name="mistral-7b.gguf"))
+    page.downloads.show_jobs(())
+    page.downloads.show_jobs(samples.jobs())
+    page.show_view("downloads")
     return made
 
 

@@ -286,7 +286,7 @@ def test_the_question_tells_what_goes_and_what_stays(full: ModelsPage, facades: 
     facades.models.models_changed.emit((one, two))
     text = full._what_removing_does(one)
     assert "frees 2.0 GiB" in text
-    assert "because Two uses them" in text
+    assert "Kept for Two: ae.safetensors." in text
     assert "stay where they are" in full._what_removing_does(samples.model())
 
 

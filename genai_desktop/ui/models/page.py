@@ -316,9 +316,8 @@ class ModelsPage(QWidget):
         text = self.tr("Its files are deleted. This frees {size}.").format(size=fmt.size(freed))
         if shared:
             names = ", ".join(sorted({others[file.path] for file in shared}))
-            text += " " + self.tr("{count} files stay, because {names} uses them.").format(
-                count=len(shared), names=names
-            )
+            kept = ", ".join(file.path.rpartition("/")[2] for file in shared)
+            text += " " + self.tr("Kept for {names}: {files}.").format(names=names, files=kept)
         return text
 
     def _name(self, model_id: str) -> str:

@@ -95,6 +95,7 @@ class ChartsPanel(QWidget):
         self.vram: list[ChartCard] = [self._vram_card(0, "")]
         self.gpu: list[ChartCard] = [self._gpu_card(0, "")]
         self._grid.keep(*self.vram, *self.gpu)
+        self.cpu.chart.set_top(1.0)
         self._gpu_count = 0
         self._grid.set_items([self.ram, self.cpu])
 
@@ -109,7 +110,7 @@ class ChartsPanel(QWidget):
         )
 
     def _gpu_card(self, index: int, suffix: str) -> ChartCard:
-        return ChartCard(
+        card = ChartCard(
             self._theme,
             self.tr("Graphics load") + suffix,
             "system.chart.gpu" if index == 0 else f"system.chart.gpu.{index}",
@@ -117,6 +118,8 @@ class ChartsPanel(QWidget):
             layers=(Layer("", "gpu"),),
             tell=fmt.percent,
         )
+        card.chart.set_top(1.0)
+        return card
 
     @property
     def seconds(self) -> float:

@@ -66,7 +66,7 @@ class TimeChart(QWidget):
         )
         self._points: list[Point] = []
         self._markers: list[EventMarker] = []
-        self._top = 1.0
+        self._top = 0.0  # nobody has told yet
         self._span = 300.0
         self._now: float | None = None
         self._hover: float | None = None
@@ -134,7 +134,8 @@ class TimeChart(QWidget):
     # -- drawing --------------------------------------------------------------------------------------------
 
     def _plot(self) -> QRectF:
-        left = self.fontMetrics().horizontalAdvance(self._tell(self._top)) + 10.0
+        widest = self._tell(self._top) if self._top else ""
+        left = self.fontMetrics().horizontalAdvance(widest) + 10.0
         return QRectF(
             left, 6, max(10.0, self.width() - left - 2), max(10.0, self.height() - self._foot() - 6)
         )
@@ -169,10 +170,12 @@ class TimeChart(QWidget):
 
     def _draw_grid(self, painter: QPainter, plot: QRectF) -> None:
         painter.setPen(QPen(self._theme.color("grid"), 1))
-        for part in (0.0, 0.5, 1.0):
+        for part in (0.0, 0.5, 1.0) if len(self._points) > 1 else (0.0, 1.0):
             y = round(plot.bottom() - part * plot.height()) + 0.5
             painter.drawLine(QPointF(plot.left(), y), QPointF(plot.right(), y))
         painter.setPen(self._theme.color("muted"))
+        if not self._top:
+            return
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         for part in (0.0, 0.5, 1.0):
             y = plot.bottom() - part * plot.height()
@@ -195,7 +198,7 @@ class TimeChart(QWidget):
         return [run for run in runs if len(run) > 1]
 
     def _draw_run(self, painter: QPainter, plot: QRectF, run: list[Point]) -> None:
-        scale = plot.height() / self._top
+        scale = plot.height() / (self._top or 1.0)
         bottom = plot.bottom()
         xs = [self._x(point.time, plot) for point in run]
         floor = [0.0] * len(run)

@@ -26,7 +26,7 @@ class SegmentedControl(QFrame):
         self.setProperty("kind", "segmented")
         self.setSizePolicy(QSizePolicy.Policy.Maximum, QSizePolicy.Policy.Fixed)
         self.setAccessibleName(name)
-        inside = row(self, space=2, margins=3)
+        inside = row(self, space=2, margins=2)
         self._group = QButtonGroup(self)
         self._group.setExclusive(True)
         self._keys = [key for key, _ in segments]
