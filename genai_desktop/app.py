@@ -157,7 +157,11 @@ class Application:
         self._deadline.timeout.connect(self._on_deadline)
         if not ((options.minimized or settings.start_minimized) and self.window.has_tray()):
             self.window.show()
-        self.window.first_painted.connect(self._instance.listen)
+        self.window.set_data_folder(str(self.paths.root))
+        if self.window.isVisible():
+            self.window.first_painted.connect(self._instance.listen)
+        else:
+            QTimer.singleShot(0, self._instance.listen)
         # the services start after the first paint: a window that is there beats one that is complete
         QTimer.singleShot(0, self._start_services)
 

@@ -252,9 +252,11 @@ class GenAI:
 
         async def load(_: object) -> ServerInfo:
             check_wanted()
+            if self.orchestrator.is_away:
+                await self.orchestrator.clear_saved_state()
             if self.llama.get_status() != "stopped" and not self.llama.is_starting(config):
                 await self.llama.stop()
-                check_wanted()
+            check_wanted()
             return await self.llama.start(config)
 
         info: ServerInfo = await self.jobs.run("load", f"Loading {model.name}", load)

@@ -35,7 +35,7 @@ _POLL = 0.05
 class Suspension:
     """What was done so far. stopping: the task that ends the server, once there is one.
 
-    is_unwanted: a person unloaded it meanwhile, so it is not brought back.
+    is_unwanted: a person unloaded it meanwhile or chose another one, so it is not brought back.
     """
 
     state: SavedLlmState | None = None
@@ -101,7 +101,7 @@ class LlmSuspender:
         await self._until_started()
         await self._conversations.drain(pause)
         config, status, info = self._llama.resolved_config, self._llama.get_status(), self._llama.get_info()
-        if config is None or status in ("stopped", "stopping"):
+        if config is None or status in ("stopped", "stopping") or work.is_unwanted:
             self._on_phase("suspended")  # a person unloaded it while we waited: it stays away
             return
         if status == "running":
@@ -123,6 +123,9 @@ class LlmSuspender:
             work.notes.append(error.message)
         self._on_phase("stopping")
         before = await self._free_memory()
+        if work.is_unwanted:
+            self._on_phase("suspended")  # what runs now, if anything, is what the person wants
+            return
         work.stopping = asyncio.ensure_future(self._llama.stop())
         await asyncio.shield(work.stopping)
         await self._until_free(before, needed)

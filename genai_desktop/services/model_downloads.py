@@ -335,4 +335,9 @@ def _discard_unfinished(shelves: tuple[Path, ...], used: set[str]) -> int:
 
 def _is_unfinished(folder: Path) -> bool:
     """Made by a download that did not come to its end: nothing else is touched."""
-    return (folder / RECEIPT).exists() or any(folder.glob("*.part")) or any(folder.glob(".*.part"))
+    return (
+        (folder / RECEIPT).exists()
+        or any(folder.glob("*.part"))
+        or any(folder.glob(".*.part"))
+        or any(folder.glob("*.part.bad"))
+    )

@@ -200,7 +200,8 @@ class ResourceOrchestrator:
     async def clear_saved_state(self) -> None:
         """Do not bring the language model back; its saved slots are removed, waiting turns are let go.
 
-        While a step is under way they go at the end of the hand-off.
+        For a person who unloads it or loads another one. While a step is under way they go at the end of the
+        hand-off.
         """
         state, self._offered = self.get_saved_state(), None
         is_settled = not self._under_way() and self._announcer.phase in ("suspended", "failed")

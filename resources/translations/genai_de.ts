@@ -1144,10 +1144,6 @@
         <source>{width} x {height} · seed {seed} · {time}</source>
         <translation>{width} x {height} · Seed {seed} · {time}</translation>
     </message>
-    <message>
-        <source>The language model is back after {time}.</source>
-        <translation>Das Sprachmodell ist nach {time} zurück.</translation>
-    </message>
 </context>
 <context>
     <name>InstalledView</name>

@@ -55,6 +55,7 @@ class Scene:
         self.reports: list[HandoffReport] = []
         self.progress: list[ImageProgress] = []
         self.conversation = ""
+        self._is_full = False
         genai.llama.on("changed", self.infos.append)
         genai.conversations.on("message_changed", self._note_message)
         genai.conversations.on("delta", self._note_delta)
@@ -79,9 +80,10 @@ class Scene:
         return self.info.pid
 
     async def say(self, text: str = "Hello.", sampling: SamplingParameters = SHORT) -> str:
-        """Send; the id of the reply."""
-        if not self.conversation:
+        """Send; the id of the reply. After an endless one elsewhere: it may have filled the context."""
+        if self._is_full or not self.conversation:
             self.conversation = (await self.genai.conversations.create()).summary.id
+        self._is_full = sampling is ENDLESS
         return await self.genai.conversations.send(self.conversation, text, sampling=sampling)
 
     async def has_said(self, reply: str, characters: int = 40) -> None:

@@ -234,16 +234,8 @@ class ImagesPage(QWidget):
 
     @Slot(object)
     def _on_handoff_finished(self, report: HandoffReport) -> None:
-        if report.error:
+        if report.error:  # success is in the status bar and the charts
             self.messages.show_message("handoff", "danger", report.error)
-        elif report.needed:
-            self.announced.emit(
-                self.tr("The language model is back after {time}.").format(
-                    time=duration(report.seconds_suspend + report.seconds_resume)
-                ),
-                "",
-                None,
-            )
 
     @Slot(object)
     def _on_recipe(self, values: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ class FitDelegate(QStyledItemDelegate):
         painter.save()
         painter.setPen(self._theme.color("text" if fit is not None else "muted"))
         painter.setFont(option.font)
-        room = QRect(left, box.top(), box.right() - left - 4, box.height() - 1)
+        room = QRect(left, box.top(), box.right() - left - 4, box.height() - 2)
         shown = painter.fontMetrics().elidedText(text, Qt.TextElideMode.ElideRight, room.width())
         painter.drawText(room, Qt.AlignmentFlag.AlignVCenter | Qt.AlignmentFlag.AlignLeft, shown)
         painter.restore()
