@@ -33,17 +33,21 @@ _POLL = 0.05
 
 @dataclass
 class Suspension:
-    """What was done so far. stopping: the task that ends the server, once there is one.
-
-    is_unwanted: a person unloaded it meanwhile or chose another one, so it is not brought back.
-    """
+    """What was done so far. stopping: the task that ends the server, once there is one."""
 
     state: SavedLlmState | None = None
     slots: list[SavedSlot] = field(default_factory=list)
     stopping: asyncio.Future[None] | None = None
     seconds_suspend: float = 0.0
     notes: list[str] = field(default_factory=list)
-    is_unwanted: bool = False
+    _is_let_go: bool = False
+
+    def let_go(self) -> None:
+        """A person unloads it, or chose another one: what runs from now on is theirs."""
+        self._is_let_go = True
+
+    def is_let_go(self) -> bool:
+        return self._is_let_go
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -101,7 +105,7 @@ class LlmSuspender:
         await self._until_started()
         await self._conversations.drain(pause)
         config, status, info = self._llama.resolved_config, self._llama.get_status(), self._llama.get_info()
-        if config is None or status in ("stopped", "stopping") or work.is_unwanted:
+        if config is None or status in ("stopped", "stopping") or work.is_let_go():
             self._on_phase("suspended")  # a person unloaded it while we waited: it stays away
             return
         if status == "running":
@@ -123,7 +127,7 @@ class LlmSuspender:
             work.notes.append(error.message)
         self._on_phase("stopping")
         before = await self._free_memory()
-        if work.is_unwanted:
+        if work.is_let_go():
             self._on_phase("suspended")  # what runs now, if anything, is what the person wants
             return
         work.stopping = asyncio.ensure_future(self._llama.stop())
@@ -143,7 +147,7 @@ class LlmSuspender:
             self._on_phase("resuming")
             await asyncio.wait({work.stopping})
             state = work.state
-            if state is not None and not work.is_unwanted:
+            if state is not None and not work.is_let_go():
                 is_back, error = await self._start(state.config)
                 if is_back:
                     restored, note = await self._restore(state)

@@ -206,7 +206,7 @@ class ResourceOrchestrator:
         state, self._offered = self.get_saved_state(), None
         is_settled = not self._under_way() and self._announcer.phase in ("suspended", "failed")
         if self._work is not None:
-            self._work.is_unwanted = True
+            self._work.let_go()
         if self._work is not None and is_settled:
             self._work = None
             self._conversations.release()

@@ -80,10 +80,11 @@ class Seat:
 
     def talk(self, window: Window, sampling: dict[str, Any] = ENDLESS, text: str = "Go on for ever.") -> str:
         """Until the reply streams; the conversation."""
+        before = len(window.events)
         window.do("chat", "create")
-        conversation: str = window.wait("conversation")["id"]
+        conversation: str = window.wait("conversation", since=before)["id"]
         window.do("chat", "send", conversation, text, sampling)
-        window.wait("delta", lambda e: e["text"])
+        window.wait("delta", lambda e: e["text"], since=before)
         return conversation
 
     def paint(self, window: Window, **changes: Any) -> None:

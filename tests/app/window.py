@@ -75,11 +75,16 @@ class Window:
         self.process.stdin.flush()
 
     def wait(
-        self, event: str, is_it: Callable[[dict[str, Any]], Any] = lambda _: True, timeout: float = 30
+        self,
+        event: str,
+        is_it: Callable[[dict[str, Any]], Any] = lambda _: True,
+        *,
+        since: int = 0,
+        timeout: float = 30,
     ) -> dict[str, Any]:
-        """The first event of this name for which `is_it` is true, past ones included."""
+        """The first event of this name for which `is_it` is true; since: how many of the past not to count."""
         deadline = time.monotonic() + timeout
-        seen = 0
+        seen = since
         while True:
             for found in self.events[seen:]:
                 if found["event"] == event and is_it(found):
@@ -91,10 +96,9 @@ class Window:
 
     def texts(self) -> str:
         """Everything that can be read in the window now."""
-        before = sum(e["event"] == "texts" for e in self.events)
+        before = len(self.events)
         self.do("texts")
-        self.wait("texts", lambda _: sum(e["event"] == "texts" for e in self.events) > before)
-        found: list[str] = [e for e in self.events if e["event"] == "texts"][-1]["texts"]
+        found: list[str] = self.wait("texts", since=before)["texts"]
         return "\n".join(found)
 
     def shows(self, words: str, timeout: float = 10) -> None:
