@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import gc
 import logging
 import os
 import sys
@@ -121,6 +122,8 @@ class Application:
         from genai_desktop.library.settings import SettingsStore
 
         self._options = options
+        # imports and widgets only allocate: looking for garbage among them delays the first paint
+        gc.disable()
         self.paths = DataPaths.resolve(options.data_dir)
         self.paths.ensure()
         store = SettingsStore(self.paths.settings)
@@ -162,6 +165,7 @@ class Application:
             self.window.first_painted.connect(self._instance.listen)
         else:
             QTimer.singleShot(0, self._instance.listen)
+        QTimer.singleShot(0, gc.enable)
         # the services start after the first paint: a window that is there beats one that is complete
         QTimer.singleShot(0, self._start_services)
 

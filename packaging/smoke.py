@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 
 def main() -> int:
     """0 when every step passed."""

@@ -9,17 +9,24 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from genai_desktop.cli.parser import build_parser
 from genai_desktop.core.errors import CancelledError, GenaiError, InvalidInputError
 
 if TYPE_CHECKING:
     from genai_desktop.cli.output import Output
 
+# what the parser gives for no arguments
+DEFAULTS = {
+    "data_dir": None, "offline": False, "minimized": False, "command": None, "module": "", "json": False,
+}  # fmt: skip
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_UNVERIFIABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Arguments as a namespace; `.command` is None for the window. Exits 2 with usage on a mistake."""
+    if not argv:  # a double click: the window need not wait for a parser of commands it does not have
+        return argparse.Namespace(**DEFAULTS)
+    from genai_desktop.cli.parser import build_parser
+
     return build_parser().parse_args(argv)
 
 

@@ -351,3 +351,10 @@ def test_demo_replies_steps_aside_and_still_knows(home: Path) -> None:
     assert Path(result["image"]["images"][0]["path"]).exists()
     assert result["handoff"]["needed"] is True
     assert result["handoff"]["cached_tokens"] > 0
+
+
+def test_no_arguments_mean_what_the_parser_says() -> None:
+    from genai_desktop import cli
+    from genai_desktop.cli.parser import build_parser
+
+    assert vars(cli.parse([])) == vars(build_parser().parse_args([]))

@@ -82,7 +82,7 @@ class Window:
         since: int = 0,
         timeout: float = 30,
     ) -> dict[str, Any]:
-        """The first event of this name for which `is_it` is true; since: how many of the past not to count."""
+        """The first event of this name for which `is_it` is true; since: so many of the past do not count."""
         deadline = time.monotonic() + timeout
         seen = since
         while True:
