@@ -39,9 +39,8 @@ def main() -> int:
         window.send_signal(signal.SIGTERM)
         _, errors = window.communicate(timeout=30)
         check("the window ends with 0", window.returncode == 0, f"{window.returncode}: {errors[-2000:]}")
-    left = subprocess.run(
-        ["pgrep", "-f", program], capture_output=True, text=True, check=False
-    ).stdout.split()
+    # by executable: the command line of this very script names the program too
+    left = [p.pid for p in psutil.process_iter(["exe"]) if p.info["exe"] == program]
     check("no process is left", not left, left)
     return 0
 
