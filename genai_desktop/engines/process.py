@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import signal as signals
 import subprocess
 import sys
@@ -201,9 +202,15 @@ class _Child(asyncio.SubprocessProtocol):
         return pipe if isinstance(pipe, asyncio.WriteTransport) and not pipe.is_closing() else None
 
     def terminate(self) -> None:
-        if self._status is None and self._transport is not None:
-            with contextlib.suppress(ProcessLookupError):
+        if self._status is not None or self._transport is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            if sys.platform == "win32":
                 self._transport.terminate()
+            else:
+                # the transport would look first whether the process has ended, and with that take the exit
+                # status away from asyncio's watcher, which then reports 255
+                os.kill(self.pid, signals.SIGTERM)
 
     def kill(self) -> None:
         if self._status is None and self._group is not None:

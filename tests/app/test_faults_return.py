@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from genai_desktop.library.image_test_set import tiny_flux_set
 from tests.aio import run, until
 from tests.app.faults import (
     ENDLESS,
+    OwnSd,
     endless_model,
     engines,
     freeze,
@@ -25,7 +25,7 @@ from tests.app.faults import (
     opened,
     real_llama_by_path,
 )
-from tests.app.table import table
+from tests.app.table import Table, table
 
 pytestmark = [
     pytest.mark.real,
@@ -102,17 +102,47 @@ def test_killed_while_it_comes_back(home: Path, files: dict[str, Path]) -> None:
     run(main(), 90)
 
 
-def test_unloaded_by_a_person_at_any_moment(home: Path, files: dict[str, Path]) -> None:
+class Easel:
+    """An image engine that is quick, and waits in the middle when that is the moment."""
+
+    def __init__(self, t: Table, folder: Path) -> None:
+        self._t = t
+        self._engine = OwnSd(folder)
+        self._gate = folder
+
+    async def set_up(self) -> None:
+        await self._engine.use(self._t.genai)
+
+    async def begin(self, moment: str) -> str:
+        """A job, at this moment."""
+        self._engine.plan()
+        if moment == "painting":
+            self._gate = self._engine.hold("sample")
+        job = await self._t.begin()
+        if moment == "painting":
+            await until((self._gate / "sample.reached").exists)
+        else:
+            await self._t.enters(moment)
+        return job
+
+    async def finish(self, job: str) -> None:
+        """The picture is there, and no hand-off is under way."""
+        (self._gate / "sample.go").touch()
+        assert (await self._t.genai.diffusion.wait(job)).images
+        await self._t.settled()
+
+
+def test_unloaded_by_a_person_at_any_moment(home: Path, tmp_path: Path, files: dict[str, Path]) -> None:
     """Then it stays away, the picture is painted, and nothing claims to be back."""
 
     async def main() -> None:
         async with table(home, files) as t:
+            easel = Easel(t, tmp_path / "own")
+            await easel.set_up()
             for moment in MOMENTS:
-                job = await t.begin(replace(t.long, steps=8) if moment == "painting" else None)
-                await t.reaches(moment)
+                job = await easel.begin(moment)
                 await t.genai.stop_server("llama")
-                assert (await t.genai.diffusion.wait(job)).images
-                await t.settled()
+                await easel.finish(job)
                 assert t.info.status == "stopped", moment
                 assert engines() == [], moment
                 assert t.phases[-1] == "running", moment
@@ -128,15 +158,15 @@ def test_another_model_is_loaded_at_any_moment(home: Path, tmp_path: Path, files
 
     async def main() -> None:
         async with table(home, files) as t:
+            easel = Easel(t, tmp_path / "own")
+            await easel.set_up()
             both = [await endless_model(t.genai, tmp_path), "guide"]
             for number, moment in enumerate(MOMENTS):
                 other = both[number % 2]
-                job = await t.begin(replace(t.long, steps=8) if moment == "painting" else None)
-                await t.reaches(moment)
+                job = await easel.begin(moment)
                 reply = await t.say("What is GGUF?")
                 await t.genai.load_llm(other)
-                assert (await t.genai.diffusion.wait(job)).images
-                await t.settled()
+                await easel.finish(job)
                 assert (t.info.status, t.info.model_id) == ("running", other), moment
                 assert len(engines()) == 1, moment
                 assert t.is_tidy(), moment

@@ -96,3 +96,22 @@ def test_the_owner_is_checked_after_the_binding(tmp_path: Path) -> None:
 def test_killing_a_group_that_is_gone_is_harmless() -> None:
     binding.kill_group(2**22)
     assert signal.SIGKILL == 9
+
+
+def test_asking_a_process_that_has_just_died_does_not_cost_its_exit_status(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """asyncio's watcher and whoever else asks the system for a status compete for it: only one gets it."""
+
+    async def act() -> None:
+        spec = LaunchSpec("sleeper", ("sleep", "60"), {"PATH": os.environ["PATH"]})
+        for number in range(40):
+            child = await AsyncioLauncher().start(spec, lambda *_: None)
+            os.kill(child.pid, signal.SIGKILL)
+            for _ in range(200 * number):  # dead, and its watcher not awake yet, in some of the rounds
+                pass
+            child.terminate()
+            assert await child.wait() == ExitStatus(signal=signal.SIGKILL)
+
+    run(act())
+    assert caplog.text == ""
