@@ -116,7 +116,9 @@ class MainWindow(QMainWindow):
         wanted = self.memory.known("page")
         if not self._facades.settings.current.onboarding_done:
             wanted = "welcome"
-        self.show_page(wanted if wanted in (*TABS, "welcome") else "system")
+        first = wanted if wanted in (*TABS, "welcome") else "system"
+        self.stack.begin_with(first)
+        self.rail.select(first)
 
     # -- pages ------------------------------------------------------------------------------------------
 

@@ -68,6 +68,11 @@ class PageStack(QStackedWidget):
             self._adopt(name, page)
         return self._pages[name]
 
+    def begin_with(self, name: str) -> None:
+        """The first page: its place now, the page itself right after the frame was painted."""
+        self.current = name
+        self.setCurrentIndex(NAMES.index(name))
+
     def turn_to(self, name: str) -> None:
         """Bring a page to the front."""
         page = self.page(name)
@@ -85,6 +90,9 @@ class PageStack(QStackedWidget):
     def note_painted(self) -> None:
         """The window is there: now complete what is shown, then build the rest."""
         self._is_painted = True
+        if self.current and self.current not in self._pages:
+            self.turn_to(self.current)
+            call(self.page(self.current), "focus_default")
         self.build_next()
 
     @Slot()
